@@ -20,6 +20,11 @@ export interface ParseContext {
   readonly file: string;
   /** Name of the host (process or kernel) that the input belongs to, unless the input tells better. */
   readonly host: string;
+  /**
+   * Kinds that somebody listens to. A reader may skip the decoding of a line whose event is not
+   * among them (it counts as ignored); absent: everything is wanted.
+   */
+  readonly wants?: ReadonlySet<EventKind>;
   /** Takes each event, in the order of the input. The parser never touches an event afterwards. */
   emit(event: TraceEvent): void;
   /** Takes a remark about the input, for the person who reads the report. At most a few per input. */
