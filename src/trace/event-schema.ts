@@ -235,3 +235,8 @@ export const traceEventSchema = z.discriminatedUnion('kind', [
 
 /** Version of the vocabulary: the first line of an NDJSON trace names it. */
 export const TRACE_SCHEMA = 'stopcopy-trace-1';
+
+/** Every kind of the vocabulary, in the order of the schema. */
+export const EVENT_KINDS: readonly z.infer<typeof traceEventSchema>['kind'][] = traceEventSchema.options.map(
+  (option) => option.shape.kind.value,
+);

@@ -34,6 +34,11 @@ export interface ParseContext {
 /** Reads one input. Blocks may cut lines and records anywhere. */
 export interface Parser {
   readonly counts: ParseCounts;
+  /**
+   * For inputs that tell it themselves: the kinds that this very input can show, in place of the
+   * reader's. Asked after `end()`.
+   */
+  readonly shows?: ReadonlySet<EventKind>;
   /** Takes the next block of (decompressed) bytes. The block may be reused by the caller afterwards. */
   write(block: Uint8Array): void;
   /** The input has ended; a last line without newline is read now. `cut` is true when it was incomplete. */
@@ -46,6 +51,8 @@ export interface Reader {
   readonly format: string;
   /** The format in a few words. */
   readonly title: string;
+  /** Profile of the peer that this format always records, such as `libvfio-user`; absent when it can be any. */
+  readonly profile?: string;
   /**
    * How sure the reader is that `head` (the first bytes of the input, at most 64 KiB) is its format:
    * 0 no, 1 certain. A throw of `InputError` means: this is mine and I refuse it, with the reason.

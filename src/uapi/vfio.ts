@@ -66,6 +66,8 @@ export function featureName(index: number): FeatureName | undefined {
 
 /** Ioctl request numbers (`_IO(';', 100 + n)`): no size and no direction are encoded in them. */
 export const IOCTLS = {
+  /** On a group: opens a device by its name, returns the device fd. */
+  VFIO_GROUP_GET_DEVICE_FD: 0x3b6a,
   VFIO_DEVICE_GET_INFO: 0x3b6b,
   VFIO_DEVICE_GET_REGION_INFO: 0x3b6c,
   VFIO_DEVICE_GET_IRQ_INFO: 0x3b6d,
@@ -73,6 +75,8 @@ export const IOCTLS = {
   VFIO_DEVICE_RESET: 0x3b6f,
   VFIO_DEVICE_PCI_HOT_RESET: 0x3b71,
   VFIO_DEVICE_FEATURE: 0x3b75,
+  /** On a device's character device: nothing else works before it. */
+  VFIO_DEVICE_BIND_IOMMUFD: 0x3b76,
   VFIO_MIG_GET_PRECOPY_INFO: 0x3b79,
 } as const;
 

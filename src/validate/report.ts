@@ -1,11 +1,12 @@
 import type { ParseCounts } from '../trace/reader.js';
+import type { Party } from '../uapi/party.js';
 import type { MigState } from '../uapi/vfio.js';
 
 /** Name and version of the JSON that `stopcopy validate --json` prints. */
 export const REPORT_SCHEMA = 'stopcopy-validate-1';
 
 export type Verdict = 'conformant' | 'violation' | 'inconclusive';
-export type Party = 'driver' | 'vmm' | 'kernel' | 'guest';
+export type { Party };
 /** `must`: the text binds. `should`: the text recommends. `note`: known behaviour; never changes a verdict. */
 export type Level = 'must' | 'should' | 'note';
 

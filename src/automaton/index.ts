@@ -1,0 +1,3 @@
+export * from './automaton.js';
+export { compile } from './compile.js';
+export { Monitor, StateSets } from './monitor.js';

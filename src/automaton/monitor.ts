@@ -1,0 +1,128 @@
+import { type Automaton, configurationName, REFUSED } from './automaton.js';
+
+/**
+ * The state sets of one automaton, numbered as they are met, with the steps between them kept: an
+ * automaton over sets that is built only as far as traces need it. Shared by all monitors of a machine.
+ */
+export class StateSets {
+  readonly #numbers = new Map<string, number>();
+  readonly #sets: Uint16Array[] = [];
+  /** Step by set and event: a set, REFUSED, or UNKNOWN while nobody asked. */
+  #next = new Int32Array(0);
+  readonly all: number;
+
+  constructor(readonly automaton: Automaton) {
+    this.all = this.intern(automaton.states.map((_, state) => state));
+  }
+
+  /** The number of a set of states; the empty set has none. */
+  intern(states: Iterable<number>): number {
+    const sorted = Uint16Array.from(new Set(states)).sort();
+    const name = sorted.join();
+    const known = this.#numbers.get(name);
+    if (known !== undefined) return known;
+    const number = this.#sets.push(sorted) - 1;
+    this.#numbers.set(name, number);
+    this.#grow();
+    return number;
+  }
+
+  /** The states of a set, ascending. */
+  states(set: number): Uint16Array {
+    return this.#sets[set]!;
+  }
+
+  /** The set after an event, or REFUSED when no state of it takes the event. */
+  step(set: number, event: number): number {
+    const place = set * this.automaton.events.length + event;
+    const known = this.#next[place]!;
+    return known === UNKNOWN ? this.#compute(set, event, place) : known;
+  }
+
+  #compute(set: number, event: number, place: number): number {
+    const { next, events } = this.automaton;
+    const after: number[] = [];
+    for (const state of this.#sets[set]!) {
+      const to = next[state * events.length + event]!;
+      if (to !== REFUSED) after.push(to);
+    }
+    const result = after.length > 0 ? this.intern(after) : REFUSED;
+    this.#next[place] = result;
+    return result;
+  }
+
+  #grow(): void {
+    const needed = this.#sets.length * this.automaton.events.length;
+    if (needed <= this.#next.length) return;
+    const larger = new Int32Array(Math.max(1024, needed * 2)).fill(UNKNOWN);
+    larger.set(this.#next);
+    this.#next = larger;
+  }
+}
+
+const UNKNOWN = -2;
+
+/** Follows one instance of a machine: the set of states that are still possible. */
+export class Monitor {
+  #set: number;
+
+  constructor(
+    readonly sets: StateSets,
+    start: 'initial' | 'any' = 'any',
+  ) {
+    this.#set = start === 'initial' ? sets.intern([0]) : sets.all;
+  }
+
+  /**
+   * Takes an observation: one of several events happened (indices; -1 is an event that the machine
+   * does not know and that nothing explains). Returns false, and stays where it was, when no possible
+   * state takes any of them.
+   */
+  observe(events: readonly number[]): boolean {
+    const after = this.#after(events);
+    if (after === REFUSED) return false;
+    this.#set = after;
+    return true;
+  }
+
+  #after(events: readonly number[]): number {
+    if (events.length === 1) return events[0]! < 0 ? REFUSED : this.sets.step(this.#set, events[0]!);
+    const states: number[] = [];
+    for (const event of events) {
+      const set = event < 0 ? REFUSED : this.sets.step(this.#set, event);
+      if (set !== REFUSED) states.push(...this.sets.states(set));
+    }
+    return states.length > 0 ? this.sets.intern(states) : REFUSED;
+  }
+
+  /** The set's number: equal numbers are equal sets, for monitors of the same `StateSets`. */
+  get set(): number {
+    return this.#set;
+  }
+
+  /** Puts the monitor where the trace says the machine must be now. No state fits: all are possible. */
+  restart(fits: (state: number) => boolean): void {
+    const states = this.sets.automaton.states.map((_, state) => state).filter(fits);
+    this.#set = states.length > 0 ? this.sets.intern(states) : this.sets.all;
+  }
+
+  /** The states of one region that are still possible. */
+  region(index: number): string[] {
+    const names = new Set<string>();
+    for (const state of this.sets.states(this.#set)) names.add(this.sets.automaton.states[state]![index]!);
+    return [...names];
+  }
+
+  /** The possible states as reports write them. */
+  names(): string[] {
+    return [...this.sets.states(this.#set)].map((state) =>
+      configurationName(this.sets.automaton.states[state]!),
+    );
+  }
+
+  /** The names of the events that some possible state takes. */
+  expected(): string[] {
+    const { events } = this.sets.automaton;
+    return events.filter((_, event) => this.sets.step(this.#set, event) !== REFUSED);
+  }
+}

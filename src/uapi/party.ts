@@ -1,0 +1,2 @@
+/** Who is bound by a rule. */
+export type Party = 'driver' | 'vmm' | 'kernel' | 'guest';

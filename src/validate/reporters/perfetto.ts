@@ -1,0 +1,155 @@
+import type { DeviceReport, Finding, HostReport, Report, Span } from '../report.js';
+
+/** Clocks that are further apart than this do not share their zero (wall clock and time since boot). */
+const SAME_CLOCK = 24 * 3600 * 1e6;
+
+/** Tracks of a host beside its devices, in the order in which a viewer lists them. */
+const HOST_TRACKS = { migration: 1, runState: 2, findings: 3 } as const;
+const FIRST_DEVICE = 10;
+
+/**
+ * A timeline for Perfetto and chrome://tracing (Trace Event Format): a process for each host, a thread
+ * for each device, states as asynchronous spans, violations as instants. Times are microseconds from
+ * the first that the report holds, since absolute ones would lose digits in a viewer's doubles.
+ */
+export function* perfetto(report: Report): Generator<string> {
+  const clock = makeClock(report);
+  yield '{"displayTimeUnit":"ms","traceEvents":[';
+  let separator = '\n';
+  for (const event of events(report, clock)) {
+    yield `${separator}${JSON.stringify(event)}`;
+    separator = ',\n';
+  }
+  const untimed = report.violations.filter((finding) => finding.t === null).length;
+  const otherData = { verdict: report.verdict, reason: report.reason, findingsWithoutTime: untimed };
+  yield `\n],"otherData":${JSON.stringify(otherData)}}\n`;
+}
+
+interface Clock {
+  /** First and last time of each host. */
+  readonly range: ReadonlyMap<string, { first: number; last: number }>;
+  base(host: string): number;
+}
+
+type TraceEvent = Record<string, unknown> & { ph: string; pid: number };
+
+function* events(report: Report, clock: Clock): Generator<TraceEvent> {
+  for (const [index, host] of hostNames(report).entries()) {
+    const pid = index + 1;
+    const version = report.hosts.find((item) => item.id === host)?.version ?? null;
+    yield name('process_name', pid, 0, version === null ? host : `${host} (${version})`);
+    yield* hostTracks(
+      report.hosts.find((item) => item.id === host),
+      pid,
+      clock,
+    );
+    const devices = report.devices.filter((device) => device.host === host);
+    for (const [place, device] of devices.entries())
+      yield* deviceTrack(device, pid, FIRST_DEVICE + place, clock);
+    const tids = new Map(devices.map((device, place) => [device.id, FIRST_DEVICE + place]));
+    const findings = report.violations.filter((finding) => finding.host === host && finding.t !== null);
+    if (findings.some(({ device }) => device === null))
+      yield name('thread_name', pid, HOST_TRACKS.findings, 'findings');
+    for (const finding of findings) {
+      const tid =
+        finding.device === null ? HOST_TRACKS.findings : (tids.get(finding.device) ?? HOST_TRACKS.findings);
+      yield instant(finding, pid, tid, clock);
+    }
+  }
+}
+
+function* hostTracks(host: HostReport | undefined, pid: number, clock: Clock): Generator<TraceEvent> {
+  if (host === undefined) return;
+  const tracks = [
+    { tid: HOST_TRACKS.migration, title: 'migration status', spans: host.statuses },
+    { tid: HOST_TRACKS.runState, title: 'run state', spans: host.runStates },
+  ];
+  for (const { tid, title, spans } of tracks) {
+    if (spans.length === 0) continue;
+    yield name('thread_name', pid, tid, title);
+    yield* spanEvents(spans, { cat: title, id: `${host.id}/${title}`, pid, tid }, host.id, clock);
+  }
+}
+
+function* deviceTrack(device: DeviceReport, pid: number, tid: number, clock: Clock): Generator<TraceEvent> {
+  yield name('thread_name', pid, tid, device.id);
+  const track = { cat: 'device state', id: `${device.host}/${device.id}`, pid, tid };
+  yield* spanEvents(device.states, track, device.host, clock);
+}
+
+/** A span that is still open at the end ends with the last time of its host: viewers drop what has no end. */
+function* spanEvents(
+  spans: readonly Span[],
+  track: { cat: string; id: string; pid: number; tid: number },
+  host: string,
+  clock: Clock,
+): Generator<TraceEvent> {
+  const base = clock.base(host);
+  const last = clock.range.get(host)?.last ?? base;
+  for (const { name, start, end } of spans) {
+    const open = end === null ? { args: { open: true } } : {};
+    yield { ph: 'b', name, ...track, ts: start - base, ...open };
+    yield { ph: 'e', name, ...track, ts: Math.max(start, end ?? last) - base };
+  }
+}
+
+function instant(finding: Finding, pid: number, tid: number, clock: Clock): TraceEvent {
+  const { rule, title, party, level, message, file, line, expected, before, device } = finding;
+  const args = {
+    rule,
+    party,
+    level,
+    message,
+    device,
+    file,
+    line,
+    expected,
+    before,
+    clause: finding.clause.id,
+  };
+  const ts = finding.t! - clock.base(finding.host);
+  return { ph: 'i', s: 't', cat: 'finding', name: `${rule}: ${title}`, pid, tid, ts, args };
+}
+
+function name(kind: 'process_name' | 'thread_name', pid: number, tid: number, text: string): TraceEvent {
+  return { ph: 'M', name: kind, pid, tid, args: { name: text } };
+}
+
+function hostNames(report: Report): string[] {
+  return [
+    ...new Set([
+      ...report.hosts.map((host) => host.id),
+      ...report.devices.map((device) => device.host),
+      ...report.violations.map((finding) => finding.host),
+    ]),
+  ];
+}
+
+function makeClock(report: Report): Clock {
+  const range = new Map<string, { first: number; last: number }>();
+  const see = (host: string, t: number | null) => {
+    if (t === null) return;
+    const seen = range.get(host);
+    if (seen === undefined) range.set(host, { first: t, last: t });
+    else {
+      seen.first = Math.min(seen.first, t);
+      seen.last = Math.max(seen.last, t);
+    }
+  };
+  const seeSpans = (host: string, spans: readonly Span[]) => {
+    for (const { start, end } of spans) {
+      see(host, start);
+      see(host, end);
+    }
+  };
+  for (const host of report.hosts) {
+    seeSpans(host.id, host.statuses);
+    seeSpans(host.id, host.runStates);
+  }
+  for (const device of report.devices) seeSpans(device.host, device.states);
+  for (const finding of report.violations) see(finding.host, finding.t);
+  const firsts = [...range.values()].map(({ first }) => first);
+  const common = firsts.length > 0 ? Math.min(...firsts) : 0;
+  const shared = firsts.every((first) => first - common <= SAME_CLOCK);
+  return { range, base: (host) => (shared ? common : (range.get(host)?.first ?? common)) };
+}
