@@ -85,6 +85,14 @@ export class Monitor {
     return true;
   }
 
+  /** As `observe`, for something that was tried and may have failed: the states before stay possible. */
+  observeMaybe(events: readonly number[]): boolean {
+    const after = this.#after(events);
+    if (after === REFUSED) return false;
+    this.#set = this.sets.intern([...this.sets.states(this.#set), ...this.sets.states(after)]);
+    return true;
+  }
+
   #after(events: readonly number[]): number {
     if (events.length === 1) return events[0]! < 0 ? REFUSED : this.sets.step(this.#set, events[0]!);
     const states: number[] = [];

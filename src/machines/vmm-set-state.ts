@@ -8,18 +8,30 @@ export interface CallSite {
   readonly recover: MigState;
   /** Who calls, in QEMU's words. */
   readonly caller: string;
+  /** The states in which QEMU makes this call; absent: any. */
+  readonly from?: readonly MigState[];
 }
 
 /** Every SET_STATE call of QEMU 8.0 to 11.1. */
 export const CALL_SITES: readonly CallSite[] = [
-  { state: 'PRE_COPY', recover: 'RUNNING', caller: 'save_setup' },
-  { state: 'PRE_COPY_P2P', recover: 'ERROR', caller: 'prepare callback, from PRE_COPY' },
-  { state: 'RUNNING_P2P', recover: 'ERROR', caller: 'prepare callback' },
-  { state: 'STOP_COPY', recover: 'ERROR', caller: 'main callback, stop during a migration' },
+  { state: 'PRE_COPY', recover: 'RUNNING', caller: 'save_setup', from: ['RUNNING', 'PRE_COPY'] },
+  { state: 'PRE_COPY_P2P', recover: 'ERROR', caller: 'prepare callback', from: ['PRE_COPY'] },
+  {
+    state: 'RUNNING_P2P',
+    recover: 'ERROR',
+    caller: 'prepare callback',
+    from: ['RUNNING', 'RUNNING_P2P', 'PRE_COPY_P2P', 'STOP_COPY', 'STOP', 'RESUMING'],
+  },
+  {
+    state: 'STOP_COPY',
+    recover: 'ERROR',
+    caller: 'main callback, stop during a migration',
+    from: ['PRE_COPY', 'PRE_COPY_P2P'],
+  },
   { state: 'STOP', recover: 'ERROR', caller: 'main callback or save_cleanup' },
   { state: 'RUNNING', recover: 'ERROR', caller: 'main callback or FAILED notifier' },
-  { state: 'STOP_COPY', recover: 'STOP', caller: 'save_complete' },
-  { state: 'RESUMING', recover: 'RUNNING', caller: 'load_setup' },
+  { state: 'STOP_COPY', recover: 'STOP', caller: 'save_complete', from: ['STOP', 'STOP_COPY'] },
+  { state: 'RESUMING', recover: 'RUNNING', caller: 'load_setup', from: ['RUNNING'] },
 ];
 
 /** The event that a call of SET_STATE is to the charts of the VMM. */
@@ -50,7 +62,7 @@ export function vmmSetState(): Machine {
       description: `QEMU believes the device to be in ${state}.`,
       meta,
       on: Object.fromEntries(
-        CALL_SITES.map((site) => [
+        CALL_SITES.filter((site) => site.from?.includes(state) ?? true).map((site) => [
           callEvent(site.state, site.recover),
           site.state === state ? { meta } : { target: asked(site), meta: clause('qemu/call-sites') },
         ]),

@@ -58,13 +58,16 @@ function figures(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-/** Breaks `text` at spaces into lines of at most `width` characters; a longer word stands alone. */
-export function wrap(text: string, width: number): string[] {
+/**
+ * Breaks `text` at spaces into lines of at most `width` characters, the first of at most `first`; a
+ * longer word stands alone.
+ */
+export function wrap(text: string, width: number, first = width): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(/\s+/).filter((part) => part !== '')) {
     if (line === '') line = word;
-    else if (line.length + 1 + word.length <= width) line += ` ${word}`;
+    else if (line.length + 1 + word.length <= (lines.length === 0 ? first : width)) line += ` ${word}`;
     else {
       lines.push(line);
       line = word;
@@ -74,10 +77,14 @@ export function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-/** `head` and then `text`, wrapped; later lines are indented to stand under the first word of `text`. */
+/** Widest head that the lines below it are indented to. */
+const MOST_INDENT = 30;
+
+/** `head` and then `text`, wrapped; later lines stand under the first word, unless the head is long. */
 export function hanging(head: string, text: string): string[] {
-  const [first = '', ...rest] = wrap(text, Math.max(20, WIDTH - head.length));
-  return [`${head}${first}`.trimEnd(), ...rest.map((line) => ' '.repeat(head.length) + line)];
+  const indent = head.length <= MOST_INDENT ? head.length : 6;
+  const [first = '', ...rest] = wrap(text, WIDTH - indent, Math.max(1, WIDTH - head.length));
+  return [`${head}${first}`.trimEnd(), ...rest.map((line) => ' '.repeat(indent) + line)];
 }
 
 /** At most `most` of `items`, joined, and how many there are beyond them. */

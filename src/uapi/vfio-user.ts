@@ -6,6 +6,7 @@
  * Sizes and offsets of payloads count from the end of the 16-byte header.
  */
 import { needBytes, struct, type ValueOf } from './struct.js';
+import type { MigState } from './vfio.js';
 
 /** Command numbers of "Commands". 14 was DIRTY_PAGES and is gone. */
 export const VFIO_USER_COMMANDS = {
@@ -182,3 +183,9 @@ export function decodeVfioUserMigData(payload: Uint8Array): {
   );
   return { ...head, data: payload.subarray(VfioUserMigData.size, VfioUserMigData.size + head.size) };
 }
+
+/**
+ * `vfu_migr_state_t` of libvfio-user (`include/libvfio-user.h`), in the order of its numbers: what a
+ * device's callback is asked for. It is not the numbering of the wire.
+ */
+export const VFU_MIGR_STATES: readonly MigState[] = ['STOP', 'RUNNING', 'STOP_COPY', 'PRE_COPY', 'RESUMING'];

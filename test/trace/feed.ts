@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { traceEventSchema } from '../../src/trace/event-schema.js';
 import type { EventKind, EventOf, TraceEvent } from '../../src/trace/event.js';
+import { traceEventSchema } from '../../src/trace/event-schema.js';
 import type { ParseCounts, Reader } from '../../src/trace/reader.js';
 
 /** What one input gave. */

@@ -41,7 +41,6 @@ function words(...values: number[]): Buffer {
 }
 
 const SET_STATE = FEATURES.MIG_DEVICE_STATE | FEATURE_FLAGS.SET;
-const GET_STATE = FEATURES.MIG_DEVICE_STATE | FEATURE_FLAGS.GET;
 
 describe('recorded captures', () => {
   it('reads the source of a migration without descriptors', () => {
@@ -62,9 +61,7 @@ describe('recorded captures', () => {
     expect(only(events, 'data_read').map((e) => e.result)).toEqual([
       4096, 4096, 4096, 0, 4096, 4096, 4096, 8, 0,
     ]);
-    expect(remarks).toEqual([
-      'libvfio-user dialect: version 0.2, offers migration unasked',
-    ]);
+    expect(remarks).toEqual(['libvfio-user dialect: version 0.2, offers migration unasked']);
   });
 
   it('reads the destination of a migration without descriptors', () => {
@@ -253,7 +250,13 @@ describe('input that lies', () => {
   it('never throws, whatever the bytes of a message are', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ dir: fc.constantFrom('c2s', 's2c'), bytes: fc.uint8Array({ maxLength: 64 }), fix: fc.boolean() })),
+        fc.array(
+          fc.record({
+            dir: fc.constantFrom('c2s', 's2c'),
+            bytes: fc.uint8Array({ maxLength: 64 }),
+            fix: fc.boolean(),
+          }),
+        ),
         (messages) => {
           const text = messages.map(({ dir, bytes, fix }) => {
             const body = Buffer.from(bytes);

@@ -14,12 +14,13 @@ export interface LinePlace {
 
 /**
  * A parser over lines of text: splits blocks, keeps the counts, drops events that nobody listens to.
- * A last line without newline that cannot be read is a cut input.
+ * A last line without newline that cannot be read is a cut input. `finish` gives events that a line
+ * before has left open.
  */
 export function lineParser(
   context: ParseContext,
   read: (text: string, place: LinePlace, counts: ParseCounts) => LineResult,
-  finish: (counts: ParseCounts) => readonly TraceEvent[] = () => [],
+  finish: () => readonly TraceEvent[] = () => [],
 ): Parser {
   const counts = newCounts();
   const wanted = (event: TraceEvent) => context.wants === undefined || context.wants.has(event.kind);
@@ -37,7 +38,11 @@ export function lineParser(
     end() {
       const before = counts.malformed;
       const open = lines.end();
-      for (const event of finish(counts).filter(wanted)) context.emit(event);
+      // Events that waited for more: their lines were counted as ignored when they came.
+      const late = finish().filter(wanted);
+      counts.decoded += late.length;
+      counts.ignored -= late.length;
+      for (const event of late) context.emit(event);
       return { cut: open && counts.malformed > before };
     },
   };
@@ -82,6 +87,11 @@ export function asCount(value: unknown): number | undefined {
 /** An address as events carry it: a number where it is exact, else hexadecimal text. */
 export function asAddress(value: bigint): number | string {
   return asCount(value) ?? `0x${value.toString(16)}`;
+}
+
+/** A recorder's time in seconds as the `t` of an event, in µs; absent when it is no time. */
+export function micros(seconds: unknown): { t?: number } {
+  return typeof seconds === 'number' && Math.abs(seconds) < 9e9 ? { t: Math.round(seconds * 1e6) } : {};
 }
 
 /** A set of event kinds, checked against the vocabulary. */

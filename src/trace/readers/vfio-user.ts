@@ -20,6 +20,7 @@ import {
   type LinePlace,
   type LineResult,
   lineParser,
+  micros,
   parseObject,
 } from './line-parser.js';
 import {
@@ -84,7 +85,7 @@ function decodeMessage(text: string, place: LinePlace): Message | undefined {
   const head = decodeVfioUserHeader(bytes);
   if (!agrees(object, head) || (cut ? bytes.length > head.size : bytes.length !== head.size))
     return undefined;
-  const t = typeof object.t === 'number' ? { t: Math.round(object.t * 1e6) } : {};
+  const t = micros(object.t);
   return {
     ...head,
     fromClient: object.dir === 'c2s',

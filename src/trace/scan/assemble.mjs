@@ -10,7 +10,9 @@ export async function assemble() {
   const module = parseWat('scan.wat', source, { simd: true });
   const { buffer } = module.toBinary({ write_debug_names: false });
   module.destroy();
-  const lines = Buffer.from(buffer).toString('base64').match(/.{1,100}/g);
+  const lines = Buffer.from(buffer)
+    .toString('base64')
+    .match(/.{1,100}/g);
   return [
     '// Made from scan.wat by assemble.mjs; do not edit.',
     'export const SCAN_WASM = [',

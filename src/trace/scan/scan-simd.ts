@@ -25,6 +25,14 @@ interface Exports {
   scan(from: number, to: number): number;
 }
 
+/** The compiled module; null where the runtime cannot run it. */
+let module: object | null | undefined;
+
+function compile(wasm: Wasm): object | null {
+  const bytes = Buffer.from(SCAN_WASM, 'base64');
+  return wasm.validate(bytes) ? new wasm.Module(bytes) : null;
+}
+
 /** The kernel in WebAssembly with SIMD. */
 export class SimdKernel implements ScanKernel {
   readonly text: Buffer;
@@ -35,9 +43,9 @@ export class SimdKernel implements ScanKernel {
   /** Makes a kernel, or returns `undefined` where WebAssembly or SIMD is missing or switched off. */
   static create(): SimdKernel | undefined {
     const wasm = (globalThis as { WebAssembly?: Wasm }).WebAssembly;
-    const bytes = Buffer.from(SCAN_WASM, 'base64');
-    if (wasm === undefined || !wasm.validate(bytes)) return undefined;
-    return new SimdKernel(new wasm.Instance(new wasm.Module(bytes)).exports as Exports);
+    if (wasm === undefined) return undefined;
+    module ??= compile(wasm);
+    return module === null ? undefined : new SimdKernel(new wasm.Instance(module).exports as Exports);
   }
 
   private constructor(exports: Exports) {
@@ -59,7 +67,6 @@ export class SimdKernel implements ScanKernel {
   get names(): number {
     return this.#exports.names.value;
   }
-
 
   scan(from: number, to: number): number {
     return this.#exports.scan(TEXT + from, TEXT + to) - TEXT;

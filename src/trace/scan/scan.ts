@@ -54,14 +54,7 @@ export class LineScanner {
   }
 
   write(block: Uint8Array): void {
-    let rest = block;
-    if (this.#dropping) {
-      const newline = rest.indexOf(10);
-      if (newline < 0) return;
-      rest = rest.subarray(newline);
-      this.#dropping = false;
-    }
-    for (let at = 0; at < rest.length; at += CHUNK) this.#chunk(rest.subarray(at, at + CHUNK));
+    for (let at = 0; at < block.length; at += CHUNK) this.#chunk(block.subarray(at, at + CHUNK));
   }
 
   /** The input has ended: a last line without newline is taken now. Returns whether there was one. */
@@ -96,10 +89,11 @@ export class LineScanner {
   }
 
   #chunk(chunk: Uint8Array): void {
-    if (this.#dropping) return this.write(chunk);
+    const kept = this.#dropping ? fromNewline(chunk) : chunk;
+    if (kept.length === 0) return;
     const { text } = this.#kernel;
-    text.set(chunk, this.#held);
-    const end = this.#held + chunk.length;
+    text.set(kept, this.#held);
+    const end = this.#held + kept.length;
     this.#pad(end);
     const rest = this.#scan(end);
     this.#dropping = end - rest > MAX_LINE;
@@ -126,4 +120,10 @@ export class LineScanner {
       from = next;
     }
   }
+}
+
+/** The part from the first newline on. */
+function fromNewline(chunk: Uint8Array): Uint8Array {
+  const newline = chunk.indexOf(10);
+  return chunk.subarray(newline < 0 ? chunk.length : newline);
 }

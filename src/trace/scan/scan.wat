@@ -13,51 +13,37 @@
   (global $lines (export "lines") (mut i32) (i32.const 0))
   (global $names (export "names") (mut i32) (i32.const 0))
 
-  ;; 0xff in each lane that holds an ASCII digit.
-  (func $digits (param $v v128) (result v128)
-    (i8x16.lt_u
-      (i8x16.sub (local.get $v) (i8x16.splat (i32.const 48)))
-      (i8x16.splat (i32.const 10))))
-
-  ;; Length of the prefix `2026-11-21T01:29:28.468502Z ` (28) or `2026-11-21T01:29:28Z ` (21), else 0.
-  ;; $v holds the first 16 bytes, $d its digits. $w begins at byte 11, so that it ends with the Z.
-  ;; The first constant of each check has the separators, the second marks where digits must stand.
-  (func $iso (param $p i32) (param $v v128) (param $d v128) (result i32)
+  ;; Length of a prefix that is not the usual one: `2026-11-21T01:29:28Z ` or `TID@SEC.USEC:`, else 0.
+  ;; $v holds the first 16 bytes, $d marks the digits in it.
+  (func $rare_prefix (param $p i32) (param $v v128) (param $d v128) (result i32)
     (local $w v128)
-    (if (i32.ne
-          (i8x16.bitmask
-            (v128.or
-              (i8x16.eq (local.get $v)
-                (v128.const i8x16 -1 -1 -1 -1 0x2d -1 -1 0x2d -1 -1 0x54 -1 -1 0x3a -1 -1))
-              (v128.and (local.get $d)
-                (v128.const i8x16 -1 -1 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1))))
-          (i32.const 0xffff))
-      (then (return (i32.const 0))))
-    (local.set $w (v128.load offset=11 (local.get $p)))
-    (local.set $d (call $digits (local.get $w)))
-    (if (i32.eq
-          (i8x16.bitmask
-            (v128.or
-              (i8x16.eq (local.get $w)
-                (v128.const i8x16 -1 -1 0x3a -1 -1 0x3a -1 -1 0x2e -1 -1 -1 -1 -1 -1 0x5a))
-              (v128.and (local.get $d)
-                (v128.const i8x16 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1 -1 -1 -1 -1 0))))
-          (i32.const 0xffff))
+    (if (i8x16.all_true
+          (v128.or
+            (i8x16.eq (local.get $v)
+              (v128.const i8x16 -1 -1 -1 -1 0x2d -1 -1 0x2d -1 -1 0x54 -1 -1 0x3a -1 -1))
+            (v128.and (local.get $d)
+              (v128.const i8x16 -1 -1 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1))))
       (then
+        ;; ":28Z " from byte 16 on.
         (return
-          (select (i32.const 28) (i32.const 0)
-            (i32.eq (i32.load8_u offset=27 (local.get $p)) (i32.const 32))))))
-    ;; ":28Z " from byte 16 on.
-    (if (i32.eqz
-          (i32.and
-            (i32.eq
-              (i32.and (i8x16.bitmask (local.get $d)) (i32.const 0xc0))
-              (i32.const 0xc0))
+          (select (i32.const 21) (i32.const 0)
             (i32.and
-              (i32.eq (i32.load8_u offset=16 (local.get $p)) (i32.const 58))
-              (i32.eq (i32.load16_u offset=19 (local.get $p)) (i32.const 0x205a)))))
-      (then (return (i32.const 0))))
-    (i32.const 21))
+              (i32.and
+                (i32.lt_u (i32.sub (i32.load8_u offset=17 (local.get $p)) (i32.const 48)) (i32.const 10))
+                (i32.lt_u (i32.sub (i32.load8_u offset=18 (local.get $p)) (i32.const 48)) (i32.const 10)))
+              (i32.and
+                (i32.eq (i32.load8_u offset=16 (local.get $p)) (i32.const 58))
+                (i32.eq (i32.load16_u offset=19 (local.get $p)) (i32.const 0x205a))))))))
+    (local.set $w (v128.load offset=16 (local.get $p)))
+    (call $tid (local.get $p)
+      (i32.or
+        (i8x16.bitmask (local.get $d))
+        (i32.shl
+          (i8x16.bitmask
+            (i8x16.lt_u
+              (i8x16.sub (local.get $w) (i8x16.splat (i32.const 48)))
+              (i8x16.splat (i32.const 10))))
+          (i32.const 16)))))
 
   ;; Length of the prefix `TID@SEC.USEC:`, else 0. $m has a bit for each digit in the first 32 bytes.
   (func $tid (param $p i32) (param $m i32) (result i32)
@@ -106,41 +92,55 @@
       (br $next))
     (unreachable))
 
-  (func $word_mask (param $n i32) (result v128)
-    (i8x16.gt_u
-      (i8x16.splat (local.get $n))
-      (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)))
-
   ;; Goes over the complete lines from $p to $end; returns where it stopped.
   (func (export "scan") (param $p i32) (param $end i32) (result i32)
-    (local $v v128) (local $d v128) (local $sum v128)
+    (local $v v128) (local $w v128) (local $d v128) (local $e v128) (local $sum v128)
     (local $v0 v128) (local $v1 v128) (local $v2 v128) (local $v3 v128)
     (local $name i32) (local $q i32) (local $m i32) (local $line i32) (local $record i32)
-    (local $newlines i32) (local $bucket i32) (local $entry i32) (local $h i64)
+    (local $lanes v128) (local $newlines i32) (local $bucket i32) (local $entry i32) (local $h i64)
     (global.set $lines (i32.const 0))
+    (local.set $lanes (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15))
     (local.set $record (i32.const 180224))
     (block $stop
       (loop $next_line
         (br_if $stop (i32.ge_u (local.get $p) (local.get $end)))
         (br_if $stop (i32.eq (local.get $record) (i32.const 262144)))
 
-        ;; The prefix.
+        ;; The prefix. The usual one is `2026-11-21T01:29:28.468502Z `: $v holds its first 16 bytes,
+        ;; $w those from byte 11 on, $d and $e mark the digits in them. Of the two constants for each,
+        ;; one has the separators, the other marks where digits must stand.
         (local.set $name (local.get $p))
-        (local.set $v (v128.load (local.get $p)))
-        (local.set $d (call $digits (local.get $v)))
-        (local.set $m (i8x16.bitmask (local.get $d)))
-        (if (i32.and (local.get $m) (i32.const 1))
+        (if (i32.lt_u (i32.sub (i32.load8_u (local.get $p)) (i32.const 48)) (i32.const 10))
           (then
-            (local.set $q (call $iso (local.get $p) (local.get $v) (local.get $d)))
-            (if (i32.eqz (local.get $q))
-              (then
-                (local.set $q
-                  (call $tid (local.get $p)
-                    (i32.or (local.get $m)
-                      (i32.shl
-                        (i8x16.bitmask (call $digits (v128.load offset=16 (local.get $p))))
-                        (i32.const 16)))))))
-            (local.set $name (i32.add (local.get $p) (local.get $q)))))
+            (local.set $v (v128.load (local.get $p)))
+            (local.set $w (v128.load offset=11 (local.get $p)))
+            (local.set $d
+              (i8x16.lt_u
+                (i8x16.sub (local.get $v) (i8x16.splat (i32.const 48)))
+                (i8x16.splat (i32.const 10))))
+            (local.set $e
+              (i8x16.lt_u
+                (i8x16.sub (local.get $w) (i8x16.splat (i32.const 48)))
+                (i8x16.splat (i32.const 10))))
+            (local.set $name
+              (i32.add (local.get $p)
+                (if (result i32)
+                  (i32.and
+                    (i8x16.all_true
+                      (v128.and
+                        (v128.or
+                          (i8x16.eq (local.get $v)
+                            (v128.const i8x16 -1 -1 -1 -1 0x2d -1 -1 0x2d -1 -1 0x54 -1 -1 0x3a -1 -1))
+                          (v128.and (local.get $d)
+                            (v128.const i8x16 -1 -1 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1)))
+                        (v128.or
+                          (i8x16.eq (local.get $w)
+                            (v128.const i8x16 -1 -1 0x3a -1 -1 0x3a -1 -1 0x2e -1 -1 -1 -1 -1 -1 0x5a))
+                          (v128.and (local.get $e)
+                            (v128.const i8x16 -1 -1 0 -1 -1 0 -1 -1 0 -1 -1 -1 -1 -1 -1 0)))))
+                    (i32.eq (i32.load8_u offset=27 (local.get $p)) (i32.const 32)))
+                  (then (i32.const 28))
+                  (else (call $rare_prefix (local.get $p) (local.get $v) (local.get $d))))))))
 
         ;; The name: up to the first byte that is a blank or less, in at most four vectors.
         (local.set $v1 (v128.const i64x2 0 0))
@@ -154,7 +154,7 @@
             (if (local.get $m)
               (then
                 (local.set $m (i32.ctz (local.get $m)))
-                (local.set $v0 (v128.and (local.get $v0) (call $word_mask (local.get $m))))
+                (local.set $v0 (v128.and (local.get $v0) (i8x16.gt_u (i8x16.splat (local.get $m)) (local.get $lanes))))
                 (local.set $sum (local.get $v0))
                 (br $named)))
             (local.set $q (i32.add (local.get $q) (i32.const 16)))
@@ -164,7 +164,7 @@
             (if (local.get $m)
               (then
                 (local.set $m (i32.ctz (local.get $m)))
-                (local.set $v1 (v128.and (local.get $v1) (call $word_mask (local.get $m))))
+                (local.set $v1 (v128.and (local.get $v1) (i8x16.gt_u (i8x16.splat (local.get $m)) (local.get $lanes))))
                 (local.set $sum
                   (v128.xor (local.get $v0) (i64x2.shl (local.get $v1) (i32.const 1))))
                 (br $named)))
@@ -175,7 +175,7 @@
             (if (local.get $m)
               (then
                 (local.set $m (i32.ctz (local.get $m)))
-                (local.set $v2 (v128.and (local.get $v2) (call $word_mask (local.get $m))))
+                (local.set $v2 (v128.and (local.get $v2) (i8x16.gt_u (i8x16.splat (local.get $m)) (local.get $lanes))))
                 (local.set $sum
                   (v128.xor (local.get $v0)
                     (v128.xor
@@ -188,7 +188,7 @@
             (local.set $m (i8x16.bitmask (i8x16.le_u (local.get $v3) (i8x16.splat (i32.const 32)))))
             (br_if $too_long (i32.eqz (local.get $m)))
             (local.set $m (i32.ctz (local.get $m)))
-            (local.set $v3 (v128.and (local.get $v3) (call $word_mask (local.get $m))))
+            (local.set $v3 (v128.and (local.get $v3) (i8x16.gt_u (i8x16.splat (local.get $m)) (local.get $lanes))))
             (local.set $sum
               (v128.xor
                 (v128.xor (local.get $v0) (i64x2.shl (local.get $v1) (i32.const 1)))

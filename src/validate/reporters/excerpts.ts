@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
 import type { Report } from '../report.js';
+import { isStdin } from './place.js';
 import type { Excerpts } from './reporter.js';
 
 /** Lines before and after the line of a finding that are quoted. */
@@ -31,7 +32,7 @@ export async function readExcerpts(report: Report): Promise<Excerpts> {
 function wantedLines(report: Report): Map<string, Set<number>> {
   const wanted = new Map<string, Set<number>>();
   for (const { file, line } of report.violations) {
-    if (file === null || file === '-' || line === null) continue;
+    if (file === null || isStdin(file) || line === null) continue;
     const lines = wanted.get(file) ?? new Set();
     wanted.set(file, lines);
     if (lines.size > MOST_PLACES * (2 * AROUND + 1)) continue;

@@ -23,7 +23,7 @@ export function* github(report: Report, options: ReporterOptions): Generator<str
 
 function annotation(finding: Finding, count: number, report: Report, options: ReporterOptions): string {
   const { file, line } = finding;
-  const path = file === null ? null : relativePath(file, options.baseDir);
+  const path = file === null ? null : relativePath(file, options);
   const properties = [
     ...(path === null ? [] : [`file=${property(clean(path))}`]),
     ...(path === null || line === null || isBinary(file!, report) ? [] : [`line=${line}`]),

@@ -1,6 +1,6 @@
 import { xmlAttributes, xmlText } from '../../text/xml.js';
 import type { Finding, Report } from '../report.js';
-import { placeText } from './place.js';
+import { isStdin, placeText } from './place.js';
 import { fails, type ReporterOptions } from './reporter.js';
 import { type RuleResult, ruleResults } from './rule-results.js';
 import { verdictFacts } from './verdict.js';
@@ -72,7 +72,7 @@ function ruleCase(
   options: ReporterOptions,
 ): Case {
   const bad = findings.filter((finding) => fails(finding.level, options.failOn));
-  const file = findings[0]?.file ?? undefined;
+  const file = findings.find((finding) => finding.file !== null && !isStdin(finding.file))?.file ?? undefined;
   return {
     name: `${rule.id} ${rule.title}`.trimEnd(),
     classname: rule.info?.party ?? findings[0]?.party ?? 'rule',
@@ -116,11 +116,21 @@ function skippedSuite(results: readonly RuleResult[]): Suite {
   return { name: 'rules that were not checked', cases };
 }
 
+/** What no other test case tells: that nothing could be judged, or that findings were left out. */
 function verdictSuite(report: Report): Suite {
-  if (report.verdict !== 'inconclusive') return { name: 'verdict', cases: [] };
-  const message = `inconclusive: ${report.reason ?? 'too little was visible'}`;
-  const body = `      <error${xmlAttributes({ message, type: 'inconclusive' })}>${xmlText(verdictFacts(report))}</error>\n`;
-  return { name: 'verdict', cases: [{ name: 'verdict', classname: 'stopcopy', outcome: 'error', body }] };
+  const cases: Case[] = [];
+  const add = (name: string, outcome: 'error' | 'failed', tag: 'error' | 'failure', message: string) => {
+    const body = `      <${tag}${xmlAttributes({ message, type: name })}>${xmlText(verdictFacts(report))}</${tag}>\n`;
+    cases.push({ name, classname: 'stopcopy', outcome, body });
+  };
+  if (report.verdict === 'inconclusive') {
+    add('verdict', 'error', 'error', `inconclusive: ${report.reason ?? 'too little was visible'}`);
+  }
+  const left = Object.entries(report.suppressed).map(([rule, count]) => `${rule}: ${count}`);
+  if (left.length > 0 && report.verdict === 'violation') {
+    add('findings beyond the bound', 'failed', 'failure', `not listed here: ${left.join(', ')}`);
+  }
+  return { name: 'verdict', cases };
 }
 
 function* suiteText({ name, cases }: Suite): Generator<string> {

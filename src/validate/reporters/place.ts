@@ -2,13 +2,15 @@ import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Finding, Report } from '../report.js';
 
-/** Name that stands for standard input among the files. */
-const STDIN = '-';
+/** Whether this stands for standard input among the files: as users name it, and as reports do. */
+export function isStdin(file: string): boolean {
+  return file === '-' || file === 'stdin';
+}
 
 /** Where a finding is, for people: `src.trace.log:184211`. */
 export function placeText(finding: Finding, report: Report): string | null {
   if (finding.file === null) return null;
-  const file = finding.file === STDIN ? '(standard input)' : finding.file;
+  const file = isStdin(finding.file) ? '(standard input)' : finding.file;
   if (finding.line === null) return file;
   return isBinary(finding.file, report) ? `${file}: byte ${finding.line}` : `${file}:${finding.line}`;
 }
@@ -18,19 +20,25 @@ export function isBinary(file: string, report: Report): boolean {
   return report.inputs.some((input) => input.file === file && /simpletrace/.test(input.format));
 }
 
-/** The path of a file from `baseDir` with forward slashes; null when it is not below it, or no file. */
-export function relativePath(file: string, baseDir: string): string | null {
-  if (file === STDIN) return null;
-  const path = relative(baseDir, resolve(baseDir, file));
+/** Directories that file names are taken from and told from. */
+export interface Directories {
+  readonly cwd: string;
+  readonly root: string;
+}
+
+/** The path of a file from `root` with forward slashes; null when it is not below it, or no file. */
+export function relativePath(file: string, { cwd, root }: Directories): string | null {
+  if (isStdin(file)) return null;
+  const path = relative(root, resolve(cwd, file));
   if (path === '' || path === '..' || path.startsWith(`..${sep}`) || isAbsolute(path)) return null;
   return path.split(sep).join('/');
 }
 
-/** A URI reference for a file: relative below `baseDir`, else a `file:` URI; null for standard input. */
-export function fileUri(file: string, baseDir: string): { uri: string; relative: boolean } | null {
-  if (file === STDIN) return null;
-  const path = relativePath(file, baseDir);
-  if (path === null) return { uri: pathToFileURL(resolve(baseDir, file)).href, relative: false };
+/** A URI reference for a file: relative below `root`, else a `file:` URI; null for standard input. */
+export function fileUri(file: string, places: Directories): { uri: string; relative: boolean } | null {
+  if (isStdin(file)) return null;
+  const path = relativePath(file, places);
+  if (path === null) return { uri: pathToFileURL(resolve(places.cwd, file)).href, relative: false };
   // A name such as `a:b` would read as a scheme; every segment is encoded, colons included.
   return { uri: path.split('/').map(encodeURIComponent).join('/'), relative: true };
 }

@@ -20,8 +20,10 @@ export type Excerpts = ReadonlyMap<string, ReadonlyMap<number, string>>;
 export interface ReporterOptions {
   /** Version of this tool. */
   readonly version: string;
-  /** Absolute directory that relative paths in machine-read outputs start from. */
-  readonly baseDir: string;
+  /** Absolute directory that the names of inputs are relative to. */
+  readonly cwd: string;
+  /** Absolute directory that paths in machine-read outputs are relative to: the root of the checkout. */
+  readonly root: string;
   /** All rules, for titles and texts of those that found nothing. */
   readonly rules: readonly RuleInfo[];
   /** Lowest level that makes the verdict a violation. */

@@ -85,7 +85,7 @@ function result(finding: Finding, ruleIndex: number, report: Report, options: Re
     ruleId: finding.rule,
     ruleIndex,
     level: LEVELS[finding.level],
-    message: { text: `${finding.message}${expected}${known}` },
+    message: { text: `${finding.message.replace(/\.$/, '')}.${expected}${known}` },
     locations: [location(finding, report, options)],
     partialFingerprints: { 'stopcopyFinding/v1': fingerprint(finding) },
     properties: {
@@ -115,7 +115,7 @@ function location(finding: Finding, report: Report, options: ReporterOptions): L
 }
 
 function artifact(file: string, options: ReporterOptions): { uri: string; uriBaseId?: string } | null {
-  const place = fileUri(file, options.baseDir);
+  const place = fileUri(file, options);
   if (place === null) return null;
   return place.relative ? { uri: place.uri, uriBaseId: 'SRCROOT' } : { uri: place.uri };
 }

@@ -1,5 +1,6 @@
 import { bytes, clean, duration, hanging, list, number, type Paint, plural } from '../../text/words.js';
 import type { DeviceReport, InputReport, MigrationMeasurement, Report } from '../report.js';
+import { isStdin } from './place.js';
 
 /** Devices that get a line of their own; those with violations come first. */
 const MOST_DEVICES = 24;
@@ -99,7 +100,7 @@ export function inputLines(report: Report): string[] {
 }
 
 function inputName(input: InputReport): string {
-  return input.file === '-' ? '(standard input)' : clean(input.file);
+  return isStdin(input.file) ? '(standard input)' : clean(input.file);
 }
 
 function remarks(input: InputReport): string[] {

@@ -18,7 +18,7 @@ export function* tap(report: Report, options: ReporterOptions): Generator<string
   yield `TAP version 14\n1..${results.length + (inconclusive ? 1 : 0)}\n`;
   for (const [index, result] of results.entries()) yield* point(result, index + 1, report, options);
   if (inconclusive) {
-    yield `not ok ${results.length + 1} - ${escape(`verdict: inconclusive, ${report.reason ?? 'too little was visible'}`)}\n`;
+    yield `not ok ${results.length + 1} - ${description(`verdict: inconclusive, ${report.reason ?? 'too little was visible'}`)}\n`;
   }
   yield `# ${clean(`${report.verdict}: ${verdictFacts(report)}`)}\n`;
 }
@@ -33,7 +33,7 @@ function* point(
   const found = findings.length + suppressed > 0;
   const level = findings[0]?.level ?? result.info?.level ?? 'must';
   const tolerated = found && !fails(level, options.failOn) ? ` # TODO level ${level}` : '';
-  const name = escape(`${result.id} ${result.title}`.trimEnd());
+  const name = description(`${result.id} ${result.title}`.trimEnd());
   yield `${found ? 'not ok' : 'ok'} ${index} - ${name}${tolerated}${skip(result)}\n`;
   if (found) yield* details(result, report);
 }
@@ -41,7 +41,7 @@ function* point(
 function skip({ status, needs }: RuleResult): string {
   if (status === 'checked') return '';
   if (status === 'not applicable') return ' # SKIP not applicable';
-  return ` # SKIP not observable: the input cannot show ${escape(needs.join(', '))}`;
+  return ` # SKIP not observable: the input cannot show ${description(needs.join(', '))}`;
 }
 
 function* details({ findings, suppressed }: RuleResult, report: Report): Generator<string> {
@@ -71,6 +71,6 @@ function* yaml(finding: Finding, report: Report): Generator<string> {
 }
 
 /** In a description `#` begins a directive and `\` escapes. */
-function escape(text: string): string {
+function description(text: string): string {
   return clean(text).replace(/[\\#]/g, '\\$&');
 }

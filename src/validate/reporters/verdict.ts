@@ -17,7 +17,7 @@ const COLORS: Record<Verdict, 'green' | 'red' | 'yellow'> = {
 export function verdictLine(report: Report, paint: Paint): string {
   const word = paint(['bold', COLORS[report.verdict]], WORDS[report.verdict]);
   const reason = report.reason === null ? '' : `  ${clean(report.reason)};`;
-  return `verdict: ${word}${reason}  ${verdictFacts(report)}`;
+  return `verdict: ${word}${reason}${reason === '' ? '  ' : ' '}${verdictFacts(report)}`;
 }
 
 /** What the verdict rests on, without the verdict: lines, devices, rules. */
@@ -25,12 +25,12 @@ export function verdictFacts(report: Report): string {
   const { events, devices, rules } = report;
   const affected = devices.filter((device) => device.verdict === 'violation').length;
   return [
-    `${plural(events.lines, 'line')} read`,
+    plural(events.lines, 'line'),
     `${number(events.decoded)} decoded`,
     `${number(events.malformed)} malformed`,
     affected > 0
       ? `${number(affected)} of ${plural(devices.length, 'device')} affected`
       : plural(devices.length, 'device'),
-    `${plural(rules.checked.length, 'rule')} checked`,
+    plural(rules.checked.length, 'rule'),
   ].join(', ');
 }

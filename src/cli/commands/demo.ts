@@ -1,0 +1,13 @@
+import type { Command } from 'commander';
+import { addColorOptions } from '../color.js';
+
+/** Adds `stopcopy demo`. */
+export function addDemo(program: Command): void {
+  const command = program
+    .command('demo')
+    .description('judge two real QEMU migrations that come with the package: one conformant, one not');
+  addColorOptions(command).action(async (flags: { color?: boolean }) => {
+    const { runDemo } = await import('./demo-run.js');
+    process.exitCode = await runDemo(flags);
+  });
+}

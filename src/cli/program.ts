@@ -1,0 +1,43 @@
+import { Command } from 'commander';
+import { addCompletion } from './commands/completion.js';
+import { addConvert } from './commands/convert.js';
+import { addDemo } from './commands/demo.js';
+import { addDescribe } from './commands/describe.js';
+import { addExplain } from './commands/explain.js';
+import { addRecord } from './commands/record.js';
+import { addValidate } from './commands/validate.js';
+import { packageVersion } from './package.js';
+
+const EXIT_CODES = `
+Exit codes:
+  0  conformant, or done
+  1  violations were found
+  2  bad usage, or unreadable input
+  3  inconclusive: nothing relevant was seen, or too little of it`;
+
+const EXAMPLES = `
+Examples:
+  stopcopy validate src.log dst.log       judge a migration by the logs of both hosts
+  stopcopy explain                        list the rules
+  stopcopy describe vfio-device           print the device's state machine
+  stopcopy record --print                 print the bpftrace program that records a process`;
+
+/** The command line: every command with its options. What a command does is loaded when it runs. */
+export function makeProgram(): Command {
+  const program = new Command('stopcopy')
+    .description(
+      "Validates VFIO device migrations from real logs by the protocol's state machines and rules.",
+    )
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help of a command')
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({ helpWidth: 100 })
+    .addHelpText('after', EXAMPLES + EXIT_CODES.replace('\n', '\n\n'));
+  for (const add of [addValidate, addDescribe, addExplain, addRecord, addConvert, addDemo, addCompletion]) {
+    add(program);
+  }
+  return program;
+}

@@ -1,0 +1,35 @@
+import { DEVICE_FSM_GENERAL, DEVICE_FSM_RULES } from './device-fsm.js';
+import { DMA_LOGGING_RULES } from './dma-logging.js';
+import { DRIVER_ARC_RULES } from './driver-arcs.js';
+import { MULTIFD_RULES } from './multifd.js';
+import { PRECOPY_RULES } from './precopy.js';
+import { RESET_RULES } from './reset.js';
+import type { Rule } from './rule.js';
+import { SESSION_RULES } from './session.js';
+import { SWITCHOVER_RULES } from './switchover.js';
+import { VMM_CALL_RULES } from './vmm-calls.js';
+import { VMM_DESTINATION_RULES } from './vmm-destination.js';
+import { VMM_MIGRATION_RULES } from './vmm-migration.js';
+
+export type { DeviceView, HostView, Level, Refusal, Rule, Scope, Watch } from './rule.js';
+
+/** Every rule. A refusal goes to the first rule that claims it, so special rules stand before general ones. */
+export const RULES: readonly Rule[] = [
+  ...DEVICE_FSM_RULES,
+  ...PRECOPY_RULES,
+  ...SESSION_RULES,
+  ...RESET_RULES,
+  ...DEVICE_FSM_GENERAL,
+  ...DRIVER_ARC_RULES,
+  ...DMA_LOGGING_RULES,
+  ...VMM_CALL_RULES,
+  ...VMM_DESTINATION_RULES,
+  ...VMM_MIGRATION_RULES,
+  ...SWITCHOVER_RULES,
+  ...MULTIFD_RULES,
+];
+
+/** The rule with this id, or undefined. */
+export function ruleNamed(id: string): Rule | undefined {
+  return RULES.find((rule) => rule.id === id);
+}

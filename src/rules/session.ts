@@ -1,0 +1,443 @@
+import type { TraceEvent } from '../trace/event.js';
+import { errnoName } from '../uapi/errno.js';
+import { device, vmm } from './example.js';
+import type { Rule } from './rule.js';
+
+const d = device();
+const dst = device('vf0', 'destination');
+const source = vmm();
+const destination = vmm('destination');
+const target = (event: string): string => event.split('.')[1] ?? '';
+
+/** The data transfer session: its fd, its reads and writes. */
+export const SESSION_RULES: readonly Rule[] = [
+  {
+    id: 'VFIO-SES-01',
+    title: 'entering the saving group or RESUMING returns a data_fd',
+    party: 'driver',
+    level: 'must',
+    clause: 'uapi/data-fd',
+    about:
+      'A request that enters PRE_COPY, PRE_COPY_P2P or STOP_COPY from outside the saving group, or RESUMING, returns a new data_fd.',
+    causes:
+      'The driver keeps the file of an earlier session, or returns NULL for an arc in the middle of a combination.',
+    needs: ['set_state_result'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /^SET\.(PRE_COPY|PRE_COPY_P2P|STOP_COPY|RESUMING)$/,
+      where: ({ events }) => events.length === 1,
+      exercisedBy: /\.data_fd$/,
+      message: ({ events }) => `${target(events[0]!)} was entered and no data_fd came with it`,
+    },
+    conformant: [...d.open(), ...d.set('PRE_COPY', true)],
+    violating: [...d.open(), ...d.set('STOP_COPY', false)],
+  },
+  {
+    id: 'VFIO-SES-02',
+    title: 'no data_fd where no session begins',
+    party: 'driver',
+    level: 'must',
+    clause: 'uapi/saving-group',
+    about:
+      'Inside the saving group the session goes on with the fd it has; a request that begins no session returns -1 in data_fd.',
+    causes: 'The driver opens a second file on PRE_COPY to STOP_COPY, or leaves data_fd uninitialised.',
+    needs: ['set_state_result'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /\.data_fd$/,
+      where: ({ events }) => events.length === 1,
+      exercisedBy: /^SET\.[A-Z0-9_]+$/,
+      message: ({ events }) => `a data_fd came with ${target(events[0]!)}, where no session begins`,
+    },
+    conformant: [...d.open(5), ...d.set('PRE_COPY', true), ...d.set('STOP_COPY', false)],
+    violating: [...d.open(5), ...d.set('PRE_COPY', true), ...d.set('STOP_COPY', true)],
+  },
+  {
+    id: 'VFIO-SES-03',
+    title: 'an fd whose session has ended gives errors',
+    party: 'driver',
+    level: 'must',
+    clause: 'uapi/stop-copy-end',
+    about:
+      'Leaving the saving group or RESUMING, and a reset, end the session: later reads and writes on its fd fail.',
+    causes: 'The driver does not mark the file as disabled when it leaves the state.',
+    needs: ['set_state_result', 'data_read'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /^(READ\.(data|end|ENOMSG)|WRITE\.ok)$/,
+      in: / none$/,
+      where: ({ trace }) => trace.kind === 'data_read' || trace.kind === 'data_write',
+      exercisedBy: /^(READ|WRITE)\.error$/,
+      message: ({ trace, before }) =>
+        `a ${trace.kind === 'data_read' ? 'read' : 'write'} succeeded in ${first(before)}, where no session is open`,
+    },
+    conformant: [...d.open(), ...d.set('STOP_COPY', true), d.read(8), ...d.set('RUNNING'), d.read(-19)],
+    violating: [...d.open(), ...d.set('STOP_COPY', true), d.read(8), ...d.set('RUNNING'), d.read(8)],
+  },
+  {
+    id: 'VFIO-SES-04',
+    title: 'the end of data in STOP_COPY is permanent',
+    party: 'driver',
+    level: 'must',
+    clause: 'uapi/precopy-eof',
+    about: 'In STOP_COPY read() gives data and then 0 for ever; it never gives ENOMSG.',
+    causes: 'The driver answers from its PRE_COPY path, or its state grows after the end was told.',
+    needs: ['data_read', 'set_state_result'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /^READ\.(data|ENOMSG)$/,
+      in: /^STOP_COPY/,
+      exercisedBy: /^READ\./,
+      message: ({ events }) =>
+        events[0] === 'READ.data'
+          ? 'read() gave data after the permanent end of the stream'
+          : 'read() gave ENOMSG in STOP_COPY',
+    },
+    conformant: [...d.open(), ...d.set('STOP_COPY', true), d.read(8), d.read(0), d.read(0)],
+    violating: [...d.open(), ...d.set('STOP_COPY', true), d.read(8), d.read(0), d.read(8)],
+  },
+  {
+    id: 'VFIO-SES-06',
+    title: 'a migration is complete only at the end of the stream',
+    party: 'vmm',
+    level: 'must',
+    clause: 'uapi/stop-copy',
+    about: 'The VMM ends the final drain of a device only after read() gave 0 in STOP_COPY.',
+    causes: 'An early return of the save loop, or a drain that runs before the device was stopped.',
+    needs: ['save_complete', 'set_state_result'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /^READ\.end$/,
+      where: ({ trace }) => trace.kind === 'save_complete',
+      message: ({ before }) => `the final drain ended without error while the device was in ${first(before)}`,
+    },
+    conformant: [
+      ...d.open(),
+      ...d.call('STOP_COPY', 'STOP'),
+      d.read(8),
+      d.event('save_complete', { errno: 0 }),
+    ],
+    violating: [
+      ...d.open(),
+      ...d.call('PRE_COPY', 'RUNNING'),
+      d.read(8),
+      d.event('save_complete', { errno: 0 }),
+    ],
+  },
+  {
+    id: 'VFIO-SES-05',
+    title: 'device data is written only in RESUMING and read only in the saving group',
+    party: 'vmm',
+    level: 'must',
+    clause: 'uapi/resuming',
+    about:
+      'The fd of a save is read, the fd of a restore is written, each while the device is in a state that has it.',
+    causes: 'The VMM mixes up fds, or loads before it has asked for RESUMING.',
+    needs: ['set_state_result'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /^(READ|WRITE)\./,
+      message: ({ trace, before }) =>
+        `a ${trace.kind === 'data_write' ? 'write' : 'read'} of device data succeeded in ${first(before)}`,
+      exercisedBy: /^(READ\.data|WRITE\.ok)$/,
+    },
+    conformant: [...d.open(), ...d.set('RESUMING', true), d.write(8)],
+    violating: [...d.open(), ...d.set('STOP_COPY', true), d.write(8)],
+  },
+  {
+    id: 'VFIO-SES-07',
+    title: 'the destination gets every byte that the source gave',
+    party: 'vmm',
+    level: 'must',
+    clause: 'uapi/data-fd',
+    about:
+      'In a migration that completed on both hosts, the bytes written on the destination are as many as were read on the source.',
+    causes: 'A record of the stream is dropped or repeated between the two VMMs.',
+    needs: ['data_read', 'data_write', 'migration_status', 'destination_setup'],
+    trace: (scope) => {
+      const attempts = new Map<string, Attempt>();
+      const of = (host: string) => attempts.get(host) ?? attempts.set(host, newAttempt()).get(host)!;
+      return {
+        migration_status: (event) => {
+          const attempt = of(event.host);
+          if (event.status === 'setup') attempts.set(event.host, { ...newAttempt(), last: event });
+          if (event.status === 'completed') Object.assign(attempt, { completed: true, last: event });
+        },
+        source_setup: ({ host }) => {
+          of(host).source = true;
+        },
+        destination_setup: ({ host }) => {
+          of(host).destination = true;
+        },
+        save_complete_start: ({ host, multifd }) => {
+          if (multifd) of(host).hidden = true;
+        },
+        load_thread_start: ({ host }) => {
+          of(host).hidden = true;
+        },
+        data_read: ({ host, result }) => {
+          if (result > 0) of(host).read += result;
+        },
+        data_write: ({ host, result }) => {
+          if (result > 0) of(host).written += result;
+        },
+        end: () => {
+          const done = [...attempts.values()].filter((each) => each.completed && !each.hidden);
+          const from = done.filter((each) => each.source);
+          const to = done.filter((each) => each.destination && !each.source);
+          if (from.length !== 1 || to.length !== 1) return;
+          scope.check();
+          if (from[0]!.read !== to[0]!.written)
+            scope.fail(
+              to[0]!.last!,
+              `${from[0]!.read} bytes of device state were read on the source, ${to[0]!.written} were written here`,
+              [`${from[0]!.read} bytes`],
+            );
+        },
+      };
+    },
+    conformant: bytesExample(8),
+    violating: bytesExample(4),
+  },
+  {
+    id: 'VFIO-SES-08',
+    title: 'the VMM closes the data_fd when it is done',
+    party: 'vmm',
+    level: 'should',
+    clause: 'uapi/data-fd',
+    about: 'The user closes the data_fd of a session that has ended, before the next session begins.',
+    causes:
+      'An error path that forgets the fd; QEMU then fails the next migration with "data_fd out of sync".',
+    needs: ['data_close', 'set_state_result'],
+    device: (_view, scope) => {
+      let open = 0;
+      return {
+        device_open: () => {
+          open = 0;
+        },
+        set_state_result: (event) => {
+          if (event.errno !== 0 || !event.dataFd) return;
+          scope.check();
+          if (++open > 1)
+            scope.fail(event, 'a new session begins and the data_fd of the last one was never closed');
+        },
+        data_close: () => {
+          open = Math.max(0, open - 1);
+        },
+      };
+    },
+    conformant: [
+      ...d.open(),
+      ...d.set('STOP_COPY', true),
+      ...d.set('STOP'),
+      d.close(),
+      ...d.set('STOP_COPY', true),
+    ],
+    violating: [
+      ...d.open(),
+      ...d.set('STOP_COPY', true),
+      ...d.set('STOP'),
+      ...d.set('STOP_COPY', true),
+      d.close(),
+    ],
+  },
+  {
+    id: 'VFIO-SES-09',
+    title: 'a RESUMING session that has failed is aborted by a reset',
+    party: 'vmm',
+    level: 'must',
+    clause: 'uapi/resuming-abort',
+    about:
+      'After a write of device data was refused, the VMM resets the device and does not ask for another state.',
+    causes: 'A generic error path that sets the device back to RUNNING.',
+    needs: ['data_write', 'set_state', 'set_state_result'],
+    device: (view, scope) => {
+      let refused: number | null = null;
+      const clear = () => {
+        refused = null;
+      };
+      return {
+        data_write: (event) => {
+          if (event.result < 0 && view.state() === 'RESUMING') {
+            refused = event.result;
+            scope.check();
+          }
+        },
+        reset: clear,
+        device_open: clear,
+        set_state: (event) => {
+          if (refused !== null && event.state !== 'RESUMING')
+            scope.fail(
+              event,
+              `${event.state} is requested after a write was refused with ${errnoName(refused)}`,
+              ['VFIO_DEVICE_RESET'],
+            );
+          refused = null;
+        },
+      };
+    },
+    conformant: [...d.open(), ...d.set('RESUMING', true), d.write(-22), d.reset()],
+    violating: [...d.open(), ...d.set('RESUMING', true), d.write(-22), ...d.set('RUNNING')],
+  },
+  {
+    id: 'VFIO-SES-10',
+    title: 'data that was refused is not loaded',
+    party: 'driver',
+    level: 'must',
+    clause: 'uapi/resuming-stop',
+    about:
+      'When every write of a RESUMING session was refused, leaving RESUMING fails: there is no valid state to load.',
+    causes: 'write() copies into the buffer before it checks, and the check at the arc only counts bytes.',
+    needs: ['data_write', 'set_state_result'],
+    device: (view, scope) => {
+      let refused = 0;
+      let taken = 0;
+      const clear = () => {
+        refused = 0;
+        taken = 0;
+      };
+      return {
+        reset: clear,
+        device_open: clear,
+        data_write: (event) => {
+          if (view.state() !== 'RESUMING') return;
+          if (event.result > 0) taken += event.result;
+          else if (event.result < 0) refused++;
+        },
+        set_state_result: (event) => {
+          if (view.before() !== 'RESUMING' || event.errno === undefined || event.state === 'RESUMING') return;
+          if (refused > 0 && taken === 0) {
+            scope.check();
+            if (event.errno === 0)
+              scope.fail(
+                event,
+                `RESUMING was left with success, though each of ${refused} writes was refused`,
+                ['failure of the request'],
+              );
+          }
+          if (event.errno === 0) clear();
+        },
+      };
+    },
+    conformant: [...d.open(), ...d.set('RESUMING', true), d.write(-14), ...d.fail('RUNNING', 'RESUMING')],
+    violating: [...d.open(), ...d.set('RESUMING', true), d.write(-14), ...d.set('RUNNING')],
+  },
+  {
+    id: 'VFIO-SES-11',
+    title: 'a RESUMING session without data is not left with success',
+    party: 'driver',
+    level: 'note',
+    clause: 'uapi/resuming-stop',
+    about:
+      'RESUMING to STOP fails when the data is incomplete. A device whose state is empty may succeed, so this is a remark only.',
+    causes: 'The driver does not count the bytes at the arc; several merged drivers do not.',
+    needs: ['data_write', 'set_state_result'],
+    device: (view, scope) => {
+      let writes = 0;
+      return {
+        data_write: () => {
+          writes++;
+        },
+        set_state_result: (event) => {
+          if (view.before() === 'RESUMING' && event.errno === 0 && event.state !== 'RESUMING') {
+            scope.check();
+            if (writes === 0) scope.fail(event, 'RESUMING was left with success and nothing was written');
+          }
+          if (event.errno === 0) writes = 0;
+        },
+      };
+    },
+    conformant: [...d.open(), ...d.set('RESUMING', true), d.write(8), ...d.set('RUNNING')],
+    violating: [
+      ...d.open(),
+      ...d.set('RESUMING', true),
+      d.write(8),
+      ...d.set('STOP'),
+      ...d.set('RESUMING', true),
+      ...d.set('RUNNING'),
+    ],
+  },
+  {
+    id: 'VFIO-SES-12',
+    title: 'a read or write moves no more than was offered',
+    party: 'driver',
+    level: 'must',
+    clause: 'uapi/data-fd',
+    about: 'read() and write() on a data_fd return at most the size they were called with.',
+    causes: 'The driver returns the size of its own chunk.',
+    needs: ['set_state_result'],
+    device: (_view, scope) => {
+      const compare = (event: Extract<TraceEvent, { kind: 'data_read' | 'data_write' }>) => {
+        if (event.size === undefined) return;
+        scope.check();
+        if (event.result > event.size)
+          scope.fail(event, `${event.result} bytes moved, ${event.size} were asked for`, [
+            `at most ${event.size}`,
+          ]);
+      };
+      return { data_read: compare, data_write: compare };
+    },
+    conformant: [...d.open(), ...d.set('STOP_COPY', true), d.event('data_read', { size: 8, result: 8 })],
+    violating: [...d.open(), ...d.set('STOP_COPY', true), d.event('data_read', { size: 8, result: 16 })],
+  },
+  {
+    id: 'VFIO-SES-13',
+    title: 'the data size can be asked in every state',
+    party: 'driver',
+    level: 'should',
+    clause: 'uapi/data-size',
+    about: 'GET of MIG_DATA_SIZE answers in every state but ERROR.',
+    causes: 'The driver computes the size from a session and has none.',
+    needs: ['data_size'],
+    refusal: {
+      machine: 'vfio-device',
+      event: /^DATA_SIZE\.error$/,
+      exercisedBy: /^DATA_SIZE/,
+      message: ({ before }) => `MIG_DATA_SIZE failed in ${first(before)}`,
+    },
+    conformant: [...d.open(), ...d.set('STOP'), d.event('data_size', { bytes: 60, errno: 0 })],
+    violating: [...d.open(), ...d.set('STOP'), d.event('data_size', { errno: 22 })],
+  },
+];
+
+interface Attempt {
+  read: number;
+  written: number;
+  source: boolean;
+  destination: boolean;
+  completed: boolean;
+  /** Device data went over multifd channels, where no event shows it. */
+  hidden: boolean;
+  last: TraceEvent | undefined;
+}
+
+const newAttempt = (): Attempt => ({
+  read: 0,
+  written: 0,
+  source: false,
+  destination: false,
+  completed: false,
+  hidden: false,
+  last: undefined,
+});
+
+const first = (before: readonly string[]): string => before.map((each) => each.split(' ')[0]).join(' or ');
+
+function bytesExample(written: number): TraceEvent[] {
+  return [
+    source.status('setup'),
+    source.event('source_setup'),
+    ...d.open(),
+    ...d.call('STOP_COPY', 'STOP'),
+    d.read(8),
+    source.status('active'),
+    source.status('completed'),
+    destination.status('setup'),
+    destination.event('destination_setup'),
+    ...dst.open(),
+    ...dst.call('RESUMING', 'RUNNING'),
+    dst.write(written),
+    destination.status('active'),
+    destination.status('completed'),
+  ];
+}

@@ -1,0 +1,14 @@
+export type { EventKind, EventOf, TraceEvent } from './event.js';
+export { TRACE_SCHEMA, traceEventSchema } from './event-schema.js';
+export { LineSplitter, MAX_LINE } from './lines.js';
+export { type ReadOptions, type ReadSummary, readTrace, type TraceInput } from './open.js';
+export {
+  countUnknown,
+  InputError,
+  newCounts,
+  type ParseContext,
+  type ParseCounts,
+  type Parser,
+  type Reader,
+} from './reader.js';
+export { READERS } from './readers/index.js';

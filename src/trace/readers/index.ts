@@ -1,0 +1,19 @@
+import type { Reader } from '../reader.js';
+import { uapiBpftraceReader } from './bpftrace-uapi.js';
+import { libvfioUserLogReader } from './libvfio-user-log.js';
+import { ndjsonReader } from './ndjson.js';
+import { qemuLogReader } from './qemu-log.js';
+import { qmpReader } from './qmp.js';
+import { simpletraceReader } from './simpletrace.js';
+import { vfioUserReader } from './vfio-user.js';
+
+/** All formats that can be read. Where two are equally sure of an input, the first is taken. */
+export const READERS: readonly Reader[] = [
+  qemuLogReader,
+  ndjsonReader,
+  uapiBpftraceReader,
+  qmpReader,
+  vfioUserReader,
+  libvfioUserLogReader,
+  simpletraceReader,
+];

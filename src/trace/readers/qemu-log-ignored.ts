@@ -1,0 +1,176 @@
+/**
+ * Trace events of QEMU 8.0 to 11.1 that a log of a migration usually holds and that say nothing about
+ * the protocol. Their lines are ignored; an event that stands neither here nor among the rows is
+ * reported as unknown.
+ */
+export const IGNORED_EVENTS: readonly string[] = [
+  // hw/vfio and iommufd.
+  ...words(`
+    iommu_backend_set_fd iommufd_backend_alloc_hwpt iommufd_backend_alloc_ioas iommufd_backend_connect
+    iommufd_backend_disconnect iommufd_backend_free_id iommufd_backend_get_dirty_bitmap
+    iommufd_backend_map_dma iommufd_backend_set_dirty iommufd_backend_unmap_dma
+    iommufd_backend_unmap_dma_non_exist iommufd_cdev_alloc_ioas iommufd_cdev_attach_ioas_hwpt
+    iommufd_cdev_connect_and_bind iommufd_cdev_detach_ioas_hwpt
+    iommufd_cdev_fail_attach_existing_container iommufd_cdev_getfd
+    iommufd_cdev_pci_hot_reset_dep_devices vfio_add_ext_cap_dropped vfio_attach_device vfio_check_af_flr
+    vfio_check_pcie_flr vfio_check_pm_reset vfio_container_disconnect vfio_cpr_find_device
+    vfio_detach_device vfio_device_attach vfio_device_detach vfio_device_dirty_tracking_update
+    vfio_device_get_region_info_type vfio_device_put vfio_disconnect_container
+    vfio_display_edid_available vfio_display_edid_link_down vfio_display_edid_link_up
+    vfio_display_edid_update vfio_display_edid_write_error vfio_get_dev_region vfio_group_put
+    vfio_intp_interrupt_set_pending vfio_intx_disable vfio_intx_disable_kvm vfio_intx_enable
+    vfio_intx_enable_kvm vfio_intx_eoi vfio_intx_interrupt vfio_intx_update vfio_ioeventfd_exit
+    vfio_ioeventfd_handler vfio_ioeventfd_init vfio_iommu_map_dirty_notify
+    vfio_iommu_map_dirty_notify_skip_ro vfio_iommu_map_notify vfio_known_safe_misalignment
+    vfio_legacy_dma_unmap_overflow_workaround vfio_listener_region_add_iommu
+    vfio_listener_region_add_no_dma_map vfio_listener_region_add_ram vfio_listener_region_del
+    vfio_listener_region_del_iommu vfio_listener_region_skip vfio_load_state_device_buffer_start
+    vfio_load_state_device_buffer_starved vfio_mdev vfio_msi_disable vfio_msi_enable vfio_msi_interrupt
+    vfio_msi_setup vfio_msix_disable vfio_msix_early_setup vfio_msix_enable vfio_msix_fixup
+    vfio_msix_pba_disable vfio_msix_pba_enable vfio_msix_relo vfio_msix_setup_get_irq_info_failure
+    vfio_msix_setup_irq_info_flags vfio_msix_vector_do_use vfio_msix_vector_release
+    vfio_pci_emulated_class_code vfio_pci_emulated_device_id vfio_pci_emulated_sub_device_id
+    vfio_pci_emulated_sub_vendor_id vfio_pci_emulated_vendor_id vfio_pci_hot_reset
+    vfio_pci_hot_reset_dep_devices vfio_pci_hot_reset_dep_devices_iommufd
+    vfio_pci_hot_reset_has_dep_devices vfio_pci_hot_reset_result vfio_pci_igd_bar4_write
+    vfio_pci_igd_bdsm_enabled vfio_pci_igd_host_bridge_enabled vfio_pci_igd_lpc_bridge_enabled
+    vfio_pci_igd_opregion_enabled vfio_pci_intx_eoi vfio_pci_load_rom vfio_pci_populate_device_config
+    vfio_pci_populate_device_get_irq_info_failure vfio_pci_read_config vfio_pci_reset_flr
+    vfio_pci_reset_pm vfio_pci_size_rom vfio_pci_write_config vfio_platform_eoi
+    vfio_platform_intp_inject_pending_lockheld vfio_platform_intp_interrupt
+    vfio_platform_intp_mmap_enable vfio_platform_populate_interrupts vfio_platform_realize
+    vfio_platform_start_edge_irqfd_injection vfio_platform_start_level_irqfd_injection
+    vfio_populate_device_config vfio_populate_device_get_irq_info_failure
+    vfio_prereg_listener_region_add_skip vfio_prereg_listener_region_del_skip vfio_prereg_register
+    vfio_prereg_unregister vfio_put_base_device vfio_put_group
+    vfio_query_precopy_size_request_switchover_ack vfio_quirk_generic_mirror_read
+    vfio_quirk_generic_mirror_write vfio_quirk_generic_window_address_write
+    vfio_quirk_generic_window_data_read vfio_quirk_generic_window_data_write vfio_quirk_rom_in_denylist
+    vfio_quirk_rtl8168_fake_latch vfio_quirk_rtl8168_msix_read vfio_quirk_rtl8168_msix_write
+    vfio_quirk_rtl8168_probe vfio_realize vfio_region_dmabuf vfio_region_exit vfio_region_finalize
+    vfio_region_mmap vfio_region_mmap_fault vfio_region_mmaps_set_enabled vfio_region_read
+    vfio_region_setup vfio_region_sparse_mmap_entry vfio_region_sparse_mmap_header vfio_region_unmap
+    vfio_region_write vfio_rom_read vfio_save_iterate_start vfio_spapr_create_window
+    vfio_spapr_group_attach vfio_spapr_remove_window vfio_vga_read vfio_vga_write
+  `),
+  // vhost and virtio, which other readers look at.
+  ...words(`
+    vhost_commit vhost_dev_cleanup vhost_dev_init_in vhost_dev_init_out vhost_dev_start
+    vhost_dev_start_in vhost_dev_start_out vhost_dev_stop vhost_dev_stop_in vhost_dev_stop_out
+    vhost_iotlb_miss vhost_region_add_section vhost_region_add_section_aligned
+    vhost_region_add_section_merge vhost_reject_section vhost_section vhost_user_create_notifier
+    vhost_user_event vhost_user_postcopy_end_entry vhost_user_postcopy_end_exit
+    vhost_user_postcopy_fault_handler vhost_user_postcopy_fault_handler_found
+    vhost_user_postcopy_fault_handler_loop vhost_user_postcopy_listen vhost_user_postcopy_waker
+    vhost_user_postcopy_waker_found vhost_user_postcopy_waker_nomatch vhost_user_read
+    vhost_user_set_mem_table_postcopy vhost_user_set_mem_table_withfd vhost_user_write
+    vhost_vdpa_add_status vhost_vdpa_cleanup vhost_vdpa_dev_start vhost_vdpa_dma_map
+    vhost_vdpa_dma_unmap vhost_vdpa_dump_config vhost_vdpa_dump_regions vhost_vdpa_get_config
+    vhost_vdpa_get_device_id vhost_vdpa_get_features vhost_vdpa_get_iova_range vhost_vdpa_get_vq_index
+    vhost_vdpa_get_vring_base vhost_vdpa_init vhost_vdpa_listener_begin_batch vhost_vdpa_listener_commit
+    vhost_vdpa_listener_region_add vhost_vdpa_listener_region_del vhost_vdpa_memslots_limit
+    vhost_vdpa_net_load_cmd vhost_vdpa_net_load_cmd_retval vhost_vdpa_net_load_mq
+    vhost_vdpa_reset_device vhost_vdpa_set_address_space_id vhost_vdpa_set_config
+    vhost_vdpa_set_config_call vhost_vdpa_set_dev_vring_base vhost_vdpa_set_features
+    vhost_vdpa_set_log_base vhost_vdpa_set_mem_table vhost_vdpa_set_owner vhost_vdpa_set_vring_addr
+    vhost_vdpa_set_vring_base vhost_vdpa_set_vring_call vhost_vdpa_set_vring_enable_one
+    vhost_vdpa_set_vring_kick vhost_vdpa_set_vring_num vhost_vdpa_set_vring_ready
+    vhost_vdpa_skipped_memory_section vhost_vdpa_suspend vhost_vdpa_vq_get_addr vhost_virtqueue_start_in
+    vhost_virtqueue_start_out vhost_virtqueue_stop_in vhost_virtqueue_stop_out
+    virtio_net_announce_notify virtio_notify virtio_notify_irqfd virtio_notify_irqfd_deferred_fn
+    virtio_queue_notify virtio_set_status virtqueue_alloc_element virtqueue_fill virtqueue_flush
+    virtqueue_pop
+  `),
+  // Saving and loading of VM state.
+  ...words(`
+    get_gtree get_gtree_end get_qlist get_qlist_end get_qtailq get_qtailq_end get_queued_page
+    get_queued_page_not_dirty loadvm_handle_cmd_packaged loadvm_handle_cmd_packaged_main
+    loadvm_handle_cmd_packaged_received loadvm_handle_recv_bitmap loadvm_postcopy_handle_advise
+    loadvm_postcopy_handle_listen loadvm_postcopy_handle_resume loadvm_postcopy_handle_run
+    loadvm_postcopy_handle_run_bh loadvm_postcopy_ram_handle_discard
+    loadvm_postcopy_ram_handle_discard_end loadvm_postcopy_ram_handle_discard_header
+    loadvm_process_command_ping put_gtree put_gtree_end put_qlist put_qlist_end put_qtailq
+    put_qtailq_end qemu_announce_self_iter qemu_file_fclose qemu_loadvm_state_post_main
+    qemu_loadvm_state_section qemu_loadvm_state_section_command qemu_loadvm_state_section_partend
+    qemu_loadvm_state_section_startfull qemu_savevm_send_packaged qemu_savevm_send_postcopy_advise
+    qemu_savevm_send_postcopy_ram_discard save_postcopy_prepare savevm_command_send savevm_section_end
+    savevm_section_skip savevm_section_start savevm_send_colo_enable savevm_send_ping
+    savevm_send_postcopy_listen savevm_send_postcopy_resume savevm_send_postcopy_run
+    savevm_send_recv_bitmap savevm_state_cleanup savevm_state_complete_precopy savevm_state_header
+    savevm_state_iterate savevm_state_resume_prepare vmstate_downtime_checkpoint vmstate_downtime_load
+    vmstate_downtime_save vmstate_field_exists vmstate_load vmstate_load_field_error vmstate_load_state
+    vmstate_load_state_end vmstate_load_state_fail vmstate_load_state_field vmstate_load_state_success
+    vmstate_n_elems vmstate_save vmstate_save_state_loop vmstate_save_state_pre_save_res
+    vmstate_save_state_top vmstate_subsection_load vmstate_subsection_load_bad
+    vmstate_subsection_load_good vmstate_subsection_save_loop vmstate_subsection_save_top
+  `),
+  // RAM, dirty tracking and multifd.
+  ...words(`
+    colo_flush_ram_cache_begin colo_flush_ram_cache_end cpu_throttle_dirty_sync cpu_throttle_set
+    dirty_bitmap_load_bits_enter dirty_bitmap_load_bits_zeroes dirty_bitmap_load_complete
+    dirty_bitmap_load_enter dirty_bitmap_load_header dirty_bitmap_load_success
+    dirty_bitmap_save_complete_enter dirty_bitmap_save_complete_finish dirty_bitmap_save_iterate
+    dirty_bitmap_save_pending dirty_limit_calc dirtybitmap_state_loaded dirtylimit_set_vcpu
+    dirtylimit_state_finalize dirtylimit_state_initialize dirtylimit_throttle_pct
+    dirtylimit_vcpu_execute global_dirty_changed kvm_dirty_ring_flush kvm_dirty_ring_full
+    kvm_dirty_ring_reap memory_region_sync_dirty migration_bitmap_clear_dirty
+    migration_bitmap_sync_start migration_dirty_limit_guest migration_throttle
+    multifd_new_send_channel_async multifd_new_send_channel_async_error multifd_recv
+    multifd_recv_new_channel multifd_recv_sync_main multifd_recv_sync_main_signal
+    multifd_recv_sync_main_wait multifd_recv_terminate_threads multifd_recv_thread_end
+    multifd_recv_thread_start multifd_recv_unfill multifd_send multifd_send_error multifd_send_fill
+    multifd_send_ram_fill multifd_send_sync_main multifd_send_sync_main_signal
+    multifd_send_sync_main_wait multifd_send_terminate_threads multifd_send_thread_end
+    multifd_send_thread_start multifd_set_outgoing_channel multifd_tls_outgoing_handshake_complete
+    multifd_tls_outgoing_handshake_error multifd_tls_outgoing_handshake_start
+    ram_dirty_bitmap_reload_begin ram_dirty_bitmap_reload_complete ram_dirty_bitmap_request
+    ram_dirty_bitmap_sync_complete ram_dirty_bitmap_sync_start ram_dirty_bitmap_sync_wait
+    ram_discard_range ram_load_complete ram_load_loop ram_load_postcopy_loop
+    ram_postcopy_send_discard_bitmap ram_save_complete ram_save_iterate_big_wait ram_save_page
+    ram_save_queue_pages ram_state_resume_prepare ram_write_tracking_ramblock_start
+    ram_write_tracking_ramblock_stop save_xbzrle_page_overflow save_xbzrle_page_skipping
+  `),
+  // Migration core, channels, post-copy, run state.
+  ...words(`
+    await_return_path_close_on_source_close await_return_path_close_on_source_joining cpr_state_load
+    cpr_state_save migrate_global_state_post_load migrate_global_state_pre_save
+    migrate_handle_rp_req_pages migrate_pending migrate_send_rp_message migrate_send_rp_recv_bitmap
+    migrate_state_too_big migrate_transferred migration_block_activation migration_completion_file_err
+    migration_completion_postcopy_end migration_completion_postcopy_end_after_complete
+    migration_exec_incoming migration_exec_outgoing migration_fd_incoming migration_fd_outgoing
+    migration_file_incoming migration_file_outgoing migration_rate_limit_post migration_rate_limit_pre
+    migration_return_path_end_after migration_return_path_end_before migration_set_incoming_channel
+    migration_set_outgoing_channel migration_socket_incoming_accepted
+    migration_socket_outgoing_connected migration_socket_outgoing_error migration_thread_file_err
+    migration_thread_low_pending migration_thread_setup_complete
+    migration_tls_incoming_handshake_complete migration_tls_incoming_handshake_error
+    migration_tls_incoming_handshake_start migration_tls_outgoing_handshake_complete
+    migration_tls_outgoing_handshake_error migration_tls_outgoing_handshake_start
+    migration_transferred_bytes open_return_path_on_source open_return_path_on_source_continue
+    postcopy_cleanup_range postcopy_discard_send_finish postcopy_discard_send_range postcopy_init_range
+    postcopy_nhp_range postcopy_page_req_add postcopy_page_req_del postcopy_page_req_sync
+    postcopy_pause_continued postcopy_pause_fast_load postcopy_pause_fast_load_continued
+    postcopy_pause_fault_thread postcopy_pause_fault_thread_continued postcopy_pause_incoming
+    postcopy_pause_incoming_continued postcopy_pause_return_path postcopy_pause_return_path_continued
+    postcopy_place_page postcopy_place_page_zero postcopy_preempt_enabled postcopy_preempt_hit
+    postcopy_preempt_new_channel postcopy_preempt_reset_channel postcopy_preempt_restored
+    postcopy_preempt_send_host_page postcopy_preempt_switch_channel postcopy_preempt_thread_entry
+    postcopy_preempt_thread_exit postcopy_preempt_tls_handshake postcopy_preempt_triggered
+    postcopy_ram_enable_notify postcopy_ram_fault_thread_entry postcopy_ram_fault_thread_exit
+    postcopy_ram_fault_thread_fds_core postcopy_ram_fault_thread_fds_extra
+    postcopy_ram_fault_thread_quit postcopy_ram_fault_thread_request
+    postcopy_ram_incoming_cleanup_blocktime postcopy_ram_incoming_cleanup_closeuf
+    postcopy_ram_incoming_cleanup_entry postcopy_ram_incoming_cleanup_exit
+    postcopy_ram_incoming_cleanup_join postcopy_ram_listen_thread_exit postcopy_ram_listen_thread_start
+    postcopy_request_shared_page postcopy_request_shared_page_present postcopy_start_set_run
+    postcopy_wake_shared process_incoming_migration_co_postcopy_end_main
+    source_return_path_thread_bad_end source_return_path_thread_end source_return_path_thread_entry
+    source_return_path_thread_loop_top source_return_path_thread_pong
+    source_return_path_thread_postcopy_package_loaded source_return_path_thread_resume_ack
+    source_return_path_thread_shut vm_stop_flush_all
+  `),
+];
+
+function words(text: string): string[] {
+  return text.trim().split(/\s+/);
+}

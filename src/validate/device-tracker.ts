@@ -1,0 +1,120 @@
+import { CAPABILITY_SETS, type CapabilitySet, capabilitiesOfFlags } from '../machines/index.js';
+import type { DeviceView } from '../rules/rule.js';
+import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
+import type { MigState } from '../uapi/vfio.js';
+import { Alternatives, type Observation } from './alternatives.js';
+import type { HostTracker, Listener } from './host-tracker.js';
+
+/** The machines that follow one device, made when they are first needed. */
+export type DeviceMachine =
+  | 'vfio-device'
+  | 'vfio-driver'
+  | 'dma-logging'
+  | 'vmm-set-state'
+  | 'vmm-source'
+  | 'vmm-destination';
+
+/** Follows one device of one host through a trace. */
+export class DeviceTracker implements DeviceView {
+  readonly #machines = new Map<DeviceMachine, Alternatives>();
+  readonly seen = new Set<EventKind>();
+  /** The trace shows the device being opened, so machines start in their initial state. */
+  opened = false;
+  request: EventOf<'set_state'> | null = null;
+  lastMove: DeviceView['lastMove'] = null;
+  dmaLogging: boolean | undefined;
+  precopyInfoV2: boolean | undefined;
+  resetOffered: boolean | undefined;
+  flags: number | undefined;
+  transitions = 0;
+  bytesRead = 0;
+  bytesWritten = 0;
+  /** An event of the device's protocol was seen: enough for a verdict. */
+  relevant = false;
+  #before: readonly string[] = [];
+  #states: readonly string[] | null = null;
+
+  constructor(
+    readonly id: string,
+    readonly host: HostTracker,
+    readonly listener: Listener,
+  ) {}
+
+  /** The followers of a machine for this device. */
+  machine(name: DeviceMachine): Alternatives {
+    const known = this.#machines.get(name);
+    if (known) return known;
+    const made = new Alternatives(name, this.#capabilitiesFor(name), this.opened ? 'initial' : 'any');
+    this.#machines.set(name, made);
+    return made;
+  }
+
+  /** The followers of a machine, when the device has them. */
+  followed(name: DeviceMachine): Alternatives | undefined {
+    return this.#machines.get(name);
+  }
+
+  #capabilitiesFor(name: DeviceMachine): readonly CapabilitySet[] {
+    const possible = this.capabilities();
+    if (name === 'vfio-device' || name === 'vfio-driver') return possible;
+    if (name !== 'vmm-source') return CAPABILITY_SETS.slice(-1);
+    return CAPABILITY_SETS.slice(2).filter((caps) => possible.some((each) => each.p2p === caps.p2p));
+  }
+
+  /** Lets a machine take an observation; reports a refusal. */
+  observe(name: DeviceMachine, what: Observation, event: TraceEvent): boolean {
+    const machine = this.machine(name);
+    this.listener.exercise(machine, what);
+    const taken = machine.observe(what);
+    if (name === 'vfio-device') this.#states = null;
+    if (!taken) this.listener.refuse(machine, what, event, this.host, this);
+    return taken;
+  }
+
+  /** The device was opened or realized: all machines begin anew. */
+  open(): void {
+    this.#machines.clear();
+    this.#states = null;
+    this.opened = true;
+    this.lastMove = 'open';
+    this.request = null;
+  }
+
+  /** The migration flags have become known. */
+  setFlags(flags: number): void {
+    this.flags = flags;
+    const caps = capabilitiesOfFlags(flags);
+    for (const name of ['vfio-device', 'vfio-driver'] as const) this.#machines.get(name)?.become(caps);
+    this.#machines.get('vmm-source')?.become(CAPABILITY_SETS[caps.p2p ? 3 : 2]!);
+    this.#states = null;
+  }
+
+  capabilities(): readonly CapabilitySet[] {
+    if (this.flags !== undefined) return [capabilitiesOfFlags(this.flags)];
+    return this.#machines.get('vfio-device')?.capabilities ?? CAPABILITY_SETS;
+  }
+
+  states(): readonly MigState[] {
+    this.#states ??= this.machine('vfio-device').states();
+    return this.#states as MigState[];
+  }
+
+  state(): MigState | null {
+    const states = this.states();
+    return states.length === 1 ? states[0]! : null;
+  }
+
+  before(): MigState | null {
+    return this.#before.length === 1 ? (this.#before[0] as MigState) : null;
+  }
+
+  /** Remembers the states, so that rules can ask for those before the event that is coming. */
+  beginEvent(): void {
+    this.#before = this.#machines.has('vfio-device') ? this.states() : this.opened ? ['RUNNING'] : [];
+  }
+
+  /** Forgets cached states after the machine was moved from outside. */
+  moved(): void {
+    this.#states = null;
+  }
+}

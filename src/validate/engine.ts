@@ -1,0 +1,182 @@
+import { profileDeviation } from '../machines/profiles.js';
+import type { Rule, Scope, Watch } from '../rules/rule.js';
+import type { EventKind, TraceEvent } from '../trace/event.js';
+import type { Alternatives, Observation } from './alternatives.js';
+import type { DeviceTracker } from './device-tracker.js';
+import { Findings, type Witness } from './findings.js';
+import { getOrAdd } from './get-or-add.js';
+import { HostTracker, type Listener } from './host-tracker.js';
+import { MEASURED, Measure } from './measure.js';
+import { DEVICE_PROJECTION } from './project-device.js';
+import { HOST_PROJECTION } from './project-host.js';
+import { RefusalRules, refusalOf, refusalText, resynchronise } from './refusals.js';
+
+type Handler = (event: TraceEvent) => void;
+type Handlers = Map<EventKind, Handler[]>;
+
+/** Kinds of event that move a device's protocol: one of them is enough for a verdict on the device. */
+const RELEVANT: ReadonlySet<EventKind> = new Set<EventKind>([
+  'set_state_result',
+  'get_state',
+  'data_read',
+  'data_write',
+  'precopy_info',
+  'data_size',
+  'dma_logging_start',
+  'dma_logging_report',
+  'driver_arc',
+  'next_hop',
+]);
+
+/** Runs machines and rules over events, one at a time, in the order in which they come. */
+export class Engine implements Listener {
+  readonly hosts = new Map<string, HostTracker>();
+  readonly checked = new Set<string>();
+  readonly findings: Findings;
+  readonly measure = new Measure();
+  readonly #rules: readonly Rule[];
+  readonly #refusals: RefusalRules;
+  readonly #deviceHandlers = new Map<DeviceTracker, Handlers>();
+  readonly #hostHandlers = new Map<HostTracker, Handlers>();
+  readonly #traceHandlers: Handlers;
+  readonly #ends: (() => void)[] = [];
+  readonly #everything: Witness = { seen: new Set<EventKind>() };
+
+  constructor(rules: readonly Rule[], options: { profile?: string | undefined; limit: number }) {
+    this.#rules = rules;
+    this.findings = new Findings(options.profile, options.limit, profileDeviation);
+    this.#refusals = new RefusalRules(rules, this.checked);
+    const all = () => [this.#everything];
+    this.#traceHandlers = this.#start((rule) => rule.trace?.(this.#scope(rule, all)));
+  }
+
+  /** The kinds of event that some machine, rule or measurement of such an engine listens to. */
+  static wanted(rules: readonly Rule[]): ReadonlySet<EventKind> {
+    const kinds = new Set<EventKind>([...RELEVANT, ...MEASURED]);
+    for (const kind of [...Object.keys(DEVICE_PROJECTION), ...Object.keys(HOST_PROJECTION)]) kinds.add(kind as EventKind);
+    for (const rule of rules) for (const kind of rule.needs) kinds.add(kind);
+    const engine = new Engine(rules, { limit: 0 });
+    engine.process({ kind: 'device_open', host: '', device: '' });
+    for (const handlers of [
+      ...engine.#deviceHandlers.values(),
+      ...engine.#hostHandlers.values(),
+      engine.#traceHandlers,
+    ])
+      for (const kind of handlers.keys()) kinds.add(kind);
+    return kinds;
+  }
+
+  /** Takes the next event. */
+  process(event: TraceEvent): void {
+    const host = this.#host(event.host);
+    host.seen.add(event.kind);
+    (this.#everything.seen as Set<EventKind>).add(event.kind);
+    if ('device' in event) this.#deviceEvent(host.device(event.device), event);
+    else HOST_PROJECTION[event.kind]?.(host, event as never);
+    call(this.#hostHandlers.get(host), event);
+    call(this.#traceHandlers, event);
+    this.measure.take(host, event);
+  }
+
+  #deviceEvent(device: DeviceTracker, event: TraceEvent): void {
+    device.seen.add(event.kind);
+    if (RELEVANT.has(event.kind)) device.relevant = true;
+    device.beginEvent();
+    (DEVICE_PROJECTION[event.kind as keyof typeof DEVICE_PROJECTION] as DeviceStep)?.(device, event as never);
+    call(
+      getOrAdd(this.#deviceHandlers, device, () => this.#startDevice(device)),
+      event,
+    );
+  }
+
+  /** The trace is over: rules say what only the end can tell. */
+  finish(): void {
+    for (const end of this.#ends) end();
+  }
+
+  /** All kinds of event that came. */
+  get seen(): ReadonlySet<EventKind> {
+    return this.#everything.seen;
+  }
+
+  exercise(machine: Alternatives, what: Observation): void {
+    this.#refusals.exercise(machine, what);
+  }
+
+  refuse(
+    machine: Alternatives,
+    what: Observation,
+    event: TraceEvent,
+    host: HostTracker,
+    device: DeviceTracker | null,
+  ): void {
+    const refusal = refusalOf(machine, what, event, device);
+    const rule = this.#refusals.ruleOf(refusal);
+    this.checked.add(rule.id);
+    const text = { ...refusalText(rule, refusal, machine), device: device?.id };
+    this.findings.add(rule, event, text, device ? [device, host] : [host]);
+    resynchronise(machine, what);
+    device?.moved();
+  }
+
+  #host(id: string): HostTracker {
+    const known = this.hosts.get(id);
+    if (known) return known;
+    const made = new HostTracker(id, this);
+    this.hosts.set(id, made);
+    this.#hostHandlers.set(
+      made,
+      this.#start((rule) =>
+        rule.host?.(
+          made,
+          this.#scope(rule, () => [made, ...made.devices.values()]),
+        ),
+      ),
+    );
+    return made;
+  }
+
+  #startDevice(device: DeviceTracker): Handlers {
+    const witnesses = [device, device.host];
+    return this.#start((rule) =>
+      rule.device?.(
+        device,
+        this.#scope(rule, () => witnesses),
+      ),
+    );
+  }
+
+  #scope(rule: Rule, witnesses: () => Witness[]): Scope {
+    return {
+      check: () => {
+        this.checked.add(rule.id);
+      },
+      fail: (event, message, expected = [], device) => {
+        this.checked.add(rule.id);
+        this.findings.add(rule, event, { message, expected, device }, witnesses());
+      },
+    };
+  }
+
+  /** Starts the watches of all rules for one scope, sorted by kind of event. */
+  #start(watchOf: (rule: Rule) => Watch | undefined): Handlers {
+    const handlers: Handlers = new Map();
+    for (const rule of this.#rules) {
+      const watch = watchOf(rule);
+      if (!watch) continue;
+      for (const [kind, handler] of Object.entries(watch)) {
+        if (kind === 'end') this.#ends.push(handler as () => void);
+        else
+          handlers.set(kind as EventKind, [...(handlers.get(kind as EventKind) ?? []), handler as Handler]);
+      }
+    }
+    return handlers;
+  }
+}
+
+type DeviceStep = ((device: DeviceTracker, event: never) => void) | undefined;
+
+function call(handlers: Handlers | undefined, event: TraceEvent): void {
+  const list = handlers?.get(event.kind);
+  if (list) for (const handler of list) handler(event);
+}

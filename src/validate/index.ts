@@ -1,0 +1,107 @@
+import { type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
+import type { EventKind, TraceEvent } from '../trace/event.js';
+import { InputError } from '../trace/reader.js';
+import { RULES } from '../rules/index.js';
+import type { Level } from '../rules/rule.js';
+import { PROFILES } from '../machines/profiles.js';
+import { Engine } from './engine.js';
+import { makeReport } from './make-report.js';
+import type { Report } from './report.js';
+
+export type { Report } from './report.js';
+
+export interface ValidateOptions {
+  /** Name of a profile: deviations that it is known for become notes. */
+  profile?: string | undefined;
+  /** The mildest level that makes the verdict a violation; the default is `should`. */
+  failOn?: Level | undefined;
+  /** Most findings in the report; the default is 100. */
+  maxFindings?: number | undefined;
+  /** Called now and then with the bytes read of the file at hand. */
+  progress?(file: string, done: number, total: number | undefined): void;
+  /** Takes an input that could not be read; without it the first one ends the run with its InputError. */
+  onUnreadable?(input: TraceInput, error: InputError): void;
+}
+
+/** Most findings that a report lists when nothing else is said. */
+export const DEFAULT_MAX_FINDINGS = 100;
+
+/** Every kind of event that some machine, rule or measurement listens to. */
+export function wantedKinds(): ReadonlySet<EventKind> {
+  return Engine.wanted(RULES);
+}
+
+/**
+ * Reads the inputs one after another, runs the machines and rules over them, and reports.
+ * @throws InputError when an input cannot be read and `onUnreadable` is absent, or the profile is unknown
+ */
+export async function validateInputs(inputs: readonly TraceInput[], options: ValidateOptions = {}): Promise<Report> {
+  checkProfile(options.profile);
+  const engine = newEngine(options);
+  const wants = wantedKinds();
+  const summaries: ReadSummary[] = [];
+  for (const input of distinctHosts(inputs)) {
+    try {
+      const summary = await readTrace(input, {
+        emit: (event) => engine.process(event),
+        wants,
+        progress: (done, total) => options.progress?.(input.file, done, total),
+      });
+      summaries.push(summary);
+    } catch (error) {
+      if (!(error instanceof InputError) || !options.onUnreadable) throw error;
+      options.onUnreadable(input, error);
+    }
+  }
+  engine.finish();
+  return makeReport(engine, summaries, options);
+}
+
+/**
+ * Judges events that are already at hand, such as those of a run of our own.
+ * @param shows kinds that the recorder of the events can show; the default is those that came
+ */
+export function validateEvents(
+  events: Iterable<TraceEvent>,
+  options: ValidateOptions & { shows?: ReadonlySet<EventKind> } = {},
+): Report {
+  checkProfile(options.profile);
+  const engine = newEngine(options);
+  let lines = 0;
+  for (const event of events) {
+    lines++;
+    engine.process(event);
+  }
+  engine.finish();
+  const shows = options.shows ?? engine.seen;
+  const counts = { lines, decoded: lines, ignored: 0, malformed: 0, unknown: new Map<string, number>() };
+  const summary: ReadSummary = { file: '', host: '', format: 'events', shows, bytes: 0, cut: false, counts, remarks: [] };
+  return makeReport(engine, [summary], options);
+}
+
+function newEngine(options: ValidateOptions): Engine {
+  return new Engine(RULES, { profile: options.profile, limit: options.maxFindings ?? DEFAULT_MAX_FINDINGS });
+}
+
+function checkProfile(profile: string | undefined): void {
+  if (profile === undefined || PROFILES.some(({ name }) => name === profile)) return;
+  const known = PROFILES.map(({ name }) => name).join(', ');
+  throw new InputError(`unknown profile '${profile}'; there are ${known}`);
+}
+
+/** Gives inputs whose files have the same name different hosts: two hosts are never taken for one. */
+function distinctHosts(inputs: readonly TraceInput[]): TraceInput[] {
+  const seen = new Map<string, number>();
+  return inputs.map((input) => {
+    if (input.host !== undefined) return input;
+    const name = hostOfFile(input.file);
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? input : { ...input, host: `${name}#${count}` };
+  });
+}
+
+/** The host's name when nobody says one: the file's name up to its first dot. */
+function hostOfFile(file: string): string {
+  return file === '-' ? 'stdin' : (file.split(/[/\\]/).at(-1)?.split('.')[0] ?? file);
+}

@@ -1,0 +1,137 @@
+import { capabilityNames } from '../machines/index.js';
+import { RULES } from '../rules/index.js';
+import type { Level, Rule } from '../rules/rule.js';
+import type { EventKind } from '../trace/event.js';
+import type { ReadSummary } from '../trace/open.js';
+import type { DeviceTracker } from './device-tracker.js';
+import type { Engine } from './engine.js';
+import type { HostTracker } from './host-tracker.js';
+import {
+  type DeviceReport,
+  type Finding,
+  type HostReport,
+  type InputReport,
+  REPORT_SCHEMA,
+  type Report,
+  type Verdict,
+} from './report.js';
+
+const SEVERITY: Readonly<Record<Level, number>> = { note: 0, should: 1, must: 2 };
+
+/** Puts together what the engine found. */
+export function makeReport(
+  engine: Engine,
+  inputs: readonly ReadSummary[],
+  options: { failOn?: Level | undefined; maxFindings?: number | undefined },
+): Report {
+  engine.measure.finish();
+  const threshold = SEVERITY[options.failOn ?? 'should'];
+  const standing = engine.findings.standing();
+  const broken = standing.filter(({ level }) => SEVERITY[level] >= threshold);
+  const devices = [...engine.hosts.values()].flatMap((host) =>
+    [...host.devices.values()].map((device) => deviceReport(engine, device, broken)),
+  );
+  const verdict = overall(devices, broken);
+  const kept = standing.slice(0, options.maxFindings ?? standing.length);
+  return {
+    schema: REPORT_SCHEMA,
+    verdict,
+    reason: verdict === 'inconclusive' ? reasonOf(devices) : null,
+    devices,
+    hosts: [...engine.hosts.values()].map((host) => hostReport(engine, host)),
+    violations: kept,
+    suppressed: suppressed(engine, standing.slice(kept.length)),
+    rules: ruleReport(engine, inputs),
+    events: eventCounts(inputs),
+    inputs: inputs.map(inputReport),
+    measurements: {
+      migrations: engine.measure.migrations,
+      timeInState: Object.fromEntries(
+        [...engine.hosts.values()].flatMap((host) =>
+          [...host.devices.values()].map((each) => [`${host.id}/${each.id}`, engine.measure.timesOf(each)]),
+        ),
+      ),
+    },
+  };
+}
+
+function deviceReport(engine: Engine, device: DeviceTracker, broken: readonly Finding[]): DeviceReport {
+  const mine = broken.some((each) => each.device === device.id && each.host === device.host.id);
+  const capabilities = device.capabilities();
+  return {
+    id: device.id,
+    host: device.host.id,
+    verdict: mine ? 'violation' : device.relevant ? 'conformant' : 'inconclusive',
+    role: roleOf(device),
+    capabilities: capabilities.length === 1 ? capabilityNames(capabilities[0]!) : [],
+    finalState: device.relevant ? device.state() : null,
+    transitions: device.transitions,
+    bytesRead: device.bytesRead,
+    bytesWritten: device.bytesWritten,
+    states: engine.measure.spansOf(device),
+  };
+}
+
+function roleOf(device: DeviceTracker): DeviceReport['role'] {
+  if (device.host.isSource && !device.host.isDestination) return 'source';
+  if (device.host.isDestination && !device.host.isSource) return 'destination';
+  if (device.bytesRead > 0) return 'source';
+  return device.bytesWritten > 0 ? 'destination' : 'none';
+}
+
+function hostReport(engine: Engine, host: HostTracker): HostReport {
+  const role = host.isSource ? (host.isDestination ? 'both' : 'source') : host.isDestination ? 'destination' : 'none';
+  const { statuses, runStates } = engine.measure.hostOf(host);
+  return { id: host.id, role, version: host.version, statuses, runStates };
+}
+
+function overall(devices: readonly DeviceReport[], broken: readonly Finding[]): Verdict {
+  if (broken.length > 0) return 'violation';
+  return devices.some(({ verdict }) => verdict === 'conformant') ? 'conformant' : 'inconclusive';
+}
+
+function reasonOf(devices: readonly DeviceReport[]): string {
+  return devices.length === 0
+    ? 'the input shows no VFIO device'
+    : 'no state, data or dirty logging of a VFIO device was seen';
+}
+
+function suppressed(engine: Engine, beyond: readonly Finding[]): Record<string, number> {
+  const result = engine.findings.suppressed();
+  for (const { rule } of beyond) result[rule] = (result[rule] ?? 0) + 1;
+  return result;
+}
+
+/** Sorts the rules: put to the test, not visible in this kind of input, or never in question. */
+function ruleReport(engine: Engine, inputs: readonly ReadSummary[]): Report['rules'] {
+  const shown = new Set(inputs.flatMap(({ shows }) => [...shows]));
+  const result: Report['rules'] = { checked: [], notObservable: [], notApplicable: [] };
+  for (const rule of RULES) {
+    const missing = rule.needs.filter((kind) => !shown.has(kind));
+    if (missing.length > 0) result.notObservable.push({ rule: rule.id, needs: missing });
+    else if (wasChecked(engine, rule)) result.checked.push(rule.id);
+    else result.notApplicable.push(rule.id);
+  }
+  return result;
+}
+
+/** A rule counts as checked when its situation came and nothing that it needs was switched off. */
+function wasChecked(engine: Engine, rule: Rule): boolean {
+  return engine.checked.has(rule.id) && rule.needs.every((kind: EventKind) => engine.seen.has(kind));
+}
+
+function eventCounts(inputs: readonly ReadSummary[]): Report['events'] {
+  const total = { lines: 0, decoded: 0, ignored: 0, malformed: 0, unknown: {} as Record<string, number> };
+  for (const { counts } of inputs) {
+    total.lines += counts.lines;
+    total.decoded += counts.decoded;
+    total.ignored += counts.ignored;
+    total.malformed += counts.malformed;
+    for (const [name, count] of counts.unknown) total.unknown[name] = (total.unknown[name] ?? 0) + count;
+  }
+  return total;
+}
+
+function inputReport({ counts, shows: _shows, ...rest }: ReadSummary): InputReport {
+  return { ...rest, counts: { ...counts, unknown: Object.fromEntries(counts.unknown) } };
+}
