@@ -171,24 +171,26 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
       'A kernel without CONFIG_IOMMUFD: START succeeds and REPORT gives EOPNOTSUPP, so QEMU fails every migration at its set-up.',
     needs: ['dirty_tracking_start', 'migration_error', 'capabilities'],
     host: (host, scope) => {
-      let tracking = false;
+      let offering: string[] = [];
       return {
         dirty_tracking_start: () => {
-          tracking = [...host.devices.values()].some((each) => each.dmaLogging === true);
+          offering = [...host.devices.values()].filter((each) => each.dmaLogging).map((each) => each.id);
         },
         dirty_bitmap: () => {
-          if (tracking) scope.check();
-          tracking = false;
+          if (offering.length > 0) scope.check();
+          offering = [];
         },
         migration_error: (event) => {
-          if (!tracking) return;
-          tracking = false;
-          scope.check();
+          if (offering.length > 0) scope.check();
           if (/not supported/i.test(event.text))
-            scope.fail(
-              event,
-              `the device offers DMA logging, and the first dirty bitmap cannot be read: ${event.text}`,
-            );
+            for (const id of offering)
+              scope.fail(
+                event,
+                `${id} offers DMA logging, and the first dirty bitmap cannot be read: ${event.text}`,
+                ['a bitmap'],
+                id,
+              );
+          offering = [];
         },
       };
     },
@@ -317,7 +319,7 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
     conformant: [
       ...d.open(),
       v.event('dirty_tracking_start'),
-      ...d.call('STOP_COPY', 'ERROR'),
+      ...d.set('STOP_COPY', true),
       v.event('dirty_bitmap'),
       v.event('precopy_complete'),
     ],
@@ -325,7 +327,7 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
       ...d.open(),
       v.event('dirty_tracking_start'),
       v.event('dirty_bitmap'),
-      ...d.call('STOP_COPY', 'ERROR'),
+      ...d.set('STOP_COPY', true),
       v.event('precopy_complete'),
     ],
   },

@@ -106,6 +106,8 @@ export const RESET_RULES: readonly Rule[] = [
         const before = view.before();
         if (event.errno || !event.state || before === null || !isRunning(before) || isRunning(event.state))
           return;
+        // A destination has no running guest whose peer-to-peer DMA could be harmed.
+        if (event.state === 'RESUMING') return;
         const others = peers(view.host, view.id);
         if (others.length === 0) return;
         scope.check();

@@ -39,12 +39,16 @@ class ZlibDecoder implements Decoder {
   readonly name: string;
   readonly #stream: ZlibStream;
   #failure: unknown;
+  #ended = false;
   #fail: (error: unknown) => void = () => {};
 
   constructor(name: string, stream: ZlibStream, out: (block: Uint8Array) => void) {
     this.name = name;
     this.#stream = stream;
     stream.on('error', (error) => this.#failed(error));
+    stream.on('end', () => {
+      this.#ended = true;
+    });
     stream.on('data', (block: Buffer) => {
       // An error of the receiver must reach the caller of `write`, not the event loop.
       try {
@@ -56,12 +60,14 @@ class ZlibDecoder implements Decoder {
   }
 
   /** Waits for the block to be used up, so that at the end of damaged data all before it was passed on. */
-  write(block: Uint8Array): Promise<void> {
-    return this.#until((done) => this.#stream.write(block, done));
+  async write(block: Uint8Array): Promise<void> {
+    if (!this.#ended) await this.#until((done) => this.#stream.write(block, done));
   }
 
-  end(): Promise<void> {
-    return this.#until((done) => {
+  /** The stream may have ended before, when padding follows the data. */
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    await this.#until((done) => {
       this.#stream.once('end', done);
       this.#stream.end();
     });

@@ -18,6 +18,8 @@ export interface TraceInput {
 export interface ReadOptions {
   emit(event: TraceEvent): void;
   wants?: ReadonlySet<EventKind>;
+  /** Called when the format is known, before the first event. */
+  opened?(reader: Reader): void;
   /** Called now and then with the bytes of the file read so far and its size (undefined for pipes). */
   progress?(done: number, total: number | undefined): void;
 }
@@ -151,7 +153,7 @@ class Feed {
       file: this.file,
       host: this.#host,
       format: reader.format,
-      shows: reader.shows,
+      shows: parser.shows ?? reader.shows,
       bytes: this.bytes,
       cut: cut || broken !== undefined,
       counts: parser.counts,
@@ -165,6 +167,7 @@ class Feed {
     const { format } = this.#input;
     const reader = format === undefined ? findReader(head.subarray(0, HEAD), this.file) : readerNamed(format);
     const { wants, emit } = this.#options;
+    this.#options.opened?.(reader);
     const parser = reader.open({
       file: this.file,
       host: this.#host,

@@ -53,7 +53,8 @@ export class Engine implements Listener {
   /** The kinds of event that some machine, rule or measurement of such an engine listens to. */
   static wanted(rules: readonly Rule[]): ReadonlySet<EventKind> {
     const kinds = new Set<EventKind>([...RELEVANT, ...MEASURED]);
-    for (const kind of [...Object.keys(DEVICE_PROJECTION), ...Object.keys(HOST_PROJECTION)]) kinds.add(kind as EventKind);
+    for (const kind of [...Object.keys(DEVICE_PROJECTION), ...Object.keys(HOST_PROJECTION)])
+      kinds.add(kind as EventKind);
     for (const rule of rules) for (const kind of rule.needs) kinds.add(kind);
     const engine = new Engine(rules, { limit: 0 });
     engine.process({ kind: 'device_open', host: '', device: '' });

@@ -34,7 +34,8 @@ export class Findings {
   readonly #dropped = new Map<Rule, { count: number; witnesses: readonly Witness[] }>();
 
   constructor(
-    readonly profile: string | undefined,
+    /** The implementation whose known deviations are notes; it may differ from input to input. */
+    public profile: string | undefined,
     /** Most findings that are kept for one rule. */
     readonly limit: number,
     readonly knownDeviation: (profile: string, rule: string) => string | undefined,

@@ -1,9 +1,9 @@
-import { type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
-import type { EventKind, TraceEvent } from '../trace/event.js';
-import { InputError } from '../trace/reader.js';
+import { PROFILES } from '../machines/profiles.js';
 import { RULES } from '../rules/index.js';
 import type { Level } from '../rules/rule.js';
-import { PROFILES } from '../machines/profiles.js';
+import type { EventKind, TraceEvent } from '../trace/event.js';
+import { type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
+import { InputError } from '../trace/reader.js';
 import { Engine } from './engine.js';
 import { makeReport } from './make-report.js';
 import type { Report } from './report.js';
@@ -11,7 +11,7 @@ import type { Report } from './report.js';
 export type { Report } from './report.js';
 
 export interface ValidateOptions {
-  /** Name of a profile: deviations that it is known for become notes. */
+  /** Name of a profile: deviations that it is known for become notes. The default is that of the format, if any. */
   profile?: string | undefined;
   /** The mildest level that makes the verdict a violation; the default is `should`. */
   failOn?: Level | undefined;
@@ -35,7 +35,10 @@ export function wantedKinds(): ReadonlySet<EventKind> {
  * Reads the inputs one after another, runs the machines and rules over them, and reports.
  * @throws InputError when an input cannot be read and `onUnreadable` is absent, or the profile is unknown
  */
-export async function validateInputs(inputs: readonly TraceInput[], options: ValidateOptions = {}): Promise<Report> {
+export async function validateInputs(
+  inputs: readonly TraceInput[],
+  options: ValidateOptions = {},
+): Promise<Report> {
   checkProfile(options.profile);
   const engine = newEngine(options);
   const wants = wantedKinds();
@@ -45,6 +48,9 @@ export async function validateInputs(inputs: readonly TraceInput[], options: Val
       const summary = await readTrace(input, {
         emit: (event) => engine.process(event),
         wants,
+        opened: ({ profile }) => {
+          engine.findings.profile = options.profile ?? profile;
+        },
         progress: (done, total) => options.progress?.(input.file, done, total),
       });
       summaries.push(summary);
@@ -75,7 +81,16 @@ export function validateEvents(
   engine.finish();
   const shows = options.shows ?? engine.seen;
   const counts = { lines, decoded: lines, ignored: 0, malformed: 0, unknown: new Map<string, number>() };
-  const summary: ReadSummary = { file: '', host: '', format: 'events', shows, bytes: 0, cut: false, counts, remarks: [] };
+  const summary: ReadSummary = {
+    file: '',
+    host: '',
+    format: 'events',
+    shows,
+    bytes: 0,
+    cut: false,
+    counts,
+    remarks: [],
+  };
   return makeReport(engine, [summary], options);
 }
 
@@ -84,9 +99,9 @@ function newEngine(options: ValidateOptions): Engine {
 }
 
 function checkProfile(profile: string | undefined): void {
-  if (profile === undefined || PROFILES.some(({ name }) => name === profile)) return;
+  if (profile === undefined || profile === 'uapi' || PROFILES.some(({ name }) => name === profile)) return;
   const known = PROFILES.map(({ name }) => name).join(', ');
-  throw new InputError(`unknown profile '${profile}'; there are ${known}`);
+  throw new InputError(`unknown profile '${profile}'; there are uapi (none of them), ${known}`);
 }
 
 /** Gives inputs whose files have the same name different hosts: two hosts are never taken for one. */

@@ -80,7 +80,13 @@ function roleOf(device: DeviceTracker): DeviceReport['role'] {
 }
 
 function hostReport(engine: Engine, host: HostTracker): HostReport {
-  const role = host.isSource ? (host.isDestination ? 'both' : 'source') : host.isDestination ? 'destination' : 'none';
+  const role = host.isSource
+    ? host.isDestination
+      ? 'both'
+      : 'source'
+    : host.isDestination
+      ? 'destination'
+      : 'none';
   const { statuses, runStates } = engine.measure.hostOf(host);
   return { id: host.id, role, version: host.version, statuses, runStates };
 }

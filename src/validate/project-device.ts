@@ -1,4 +1,4 @@
-import { callEvent } from '../machines/vmm-set-state.js';
+import { CALL_SITES, callEvent } from '../machines/vmm-set-state.js';
 import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import { ERRNO } from '../uapi/errno.js';
 import { MIG_STATES, type MigState } from '../uapi/vfio.js';
@@ -10,6 +10,8 @@ import type { DeviceTracker } from './device-tracker.js';
  * is not here moves no machine.
  */
 type Projection = { [K in EventKind]?: (device: DeviceTracker, event: EventOf<K>) => void };
+
+const KNOWN_CALLS = new Set(CALL_SITES.map((site) => callEvent(site.state, site.recover)));
 
 /** Observes a change that QEMU makes for one device. */
 const source = (what: string) => (device: DeviceTracker, event: TraceEvent) => {
@@ -124,10 +126,11 @@ function precopyOutcome(errno: number) {
 function setState(device: DeviceTracker, event: EventOf<'set_state'>): void {
   device.request = event;
   if (event.recover === undefined) return;
-  const call = seen(callEvent(String(event.state), event.recover));
-  device.observe('vmm-set-state', call, event);
-  device.observe('vmm-source', call, event);
-  if (event.state === 'RESUMING') device.observe('vmm-destination', call, event);
+  const name = callEvent(String(event.state), event.recover);
+  device.observe('vmm-set-state', seen(name), event);
+  // A call that QEMU does not have is reported once, by vmm-set-state.
+  if (!KNOWN_CALLS.has(name)) return;
+  device.observe(event.state === 'RESUMING' ? 'vmm-destination' : 'vmm-source', seen(name), event);
 }
 
 function setStateResult(device: DeviceTracker, event: EventOf<'set_state_result'>): void {

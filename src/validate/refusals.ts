@@ -127,5 +127,7 @@ function targetsOf(automaton: Automaton, event: number, before: ReadonlySet<stri
       still.every((same, region) => !same || configuration[region] === to[region]),
     ),
   );
-  return (kept.length > 0 ? kept : moves).map(({ to }) => to.join(' '));
+  // A state that was asked for is trusted; any other event that moves nothing leaves the machine where it is.
+  const trusted = automaton.events[event]!.startsWith('GET.') || still.some((same) => !same);
+  return (kept.length > 0 || !trusted ? kept : moves).map(({ to }) => to.join(' '));
 }

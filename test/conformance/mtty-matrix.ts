@@ -195,7 +195,8 @@ function cellEvents(bench: Bench, row: Row): void {
   const cell = cellOf(row);
   if (!cell.reached) {
     bench.set(row, device, cell.from, cell.errno, false);
-    return bench.now(row, device, cell.stateAfter);
+    bench.now(row, device, cell.stateAfter);
+    return;
   }
   bench.reach(row, device, cell.from);
   if (cell.exp === 'matrix_resuming_fed' && cell.from === 'RESUMING') {
@@ -221,7 +222,8 @@ function deviceOf(bench: Bench, row: Row): string {
 }
 
 /** Rows without an event: descriptions of the run, and what is no part of migration. */
-const SILENT = /^(?:open|end|(?:poll|bar_read|bar_write|note|pread|lseek|SET MIGRATION|GET\|SET STATE|SET STATE argsz=15))$/;
+const SILENT =
+  /^(?:open|end|(?:poll|bar_read|bar_write|note|pread|lseek|SET MIGRATION|GET\|SET STATE|SET STATE argsz=15))$/;
 
 function rowEvents(bench: Bench, row: Row): void {
   const device = deviceOf(bench, row);
@@ -283,7 +285,8 @@ const ROWS: Readonly<Record<string, RowWriter>> = {
   read: transfer('data_read'),
   write: transfer('data_write'),
   write1xN: (bench, row, device) => {
-    for (let n = count(row.ok); n > 0; n--) bench.put(row, { kind: 'data_write', device, size: 1, result: 1 });
+    for (let n = count(row.ok); n > 0; n--)
+      bench.put(row, { kind: 'data_write', device, size: 1, result: 1 });
   },
   stream: (bench, row, device) => bench.put(row, { kind: 'data_read', device, result: count(row.len) }),
   'close data_fd mid STOP_COPY': (bench, row, device) => bench.put(row, { kind: 'data_close', device }),

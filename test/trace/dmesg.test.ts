@@ -129,6 +129,8 @@ describe('lines that say something else', () => {
 
   it('reads a last line without newline', () => {
     expect(feed(reader, `[1.5] ${step}`)).toMatchObject({ cut: false, events: [{ kind: 'driver_arc' }] });
-    expect(feed(reader, `[1.5] mtty ${UUID}: mtty_resume_write received 60, total 60`).events).toHaveLength(1);
+    expect(feed(reader, `[1.5] mtty ${UUID}: mtty_resume_write received 60, total 60`).events).toHaveLength(
+      1,
+    );
   });
 });

@@ -65,7 +65,10 @@ describe('the probes that the recorder sets', () => {
     const { events, counts } = feed(reader, trace('recorder/walk.kprobes.txt'));
     expect(counts.malformed).toBe(0);
     expect(tally(events)).toEqual({ driver_request: 33, next_hop: 40 });
-    expect(events[0]).toMatchObject({ state: 'PRE_COPY', device: expect.stringMatching(/^mtty 0x\w+ \(walk-\d+\)$/) });
+    expect(events[0]).toMatchObject({
+      state: 'PRE_COPY',
+      device: expect.stringMatching(/^mtty 0x\w+ \(walk-\d+\)$/),
+    });
   });
 
   it('are read from trace-cmd report, which knows no symbols', () => {
@@ -78,10 +81,12 @@ describe('the probes that the recorder sets', () => {
 
 describe('lines', () => {
   const line = (text: string) => `  CPU 0/KVM-12  [001] d..1. 42.5: ${text}\n`;
-  const next = (cur: number, to: number) => line(`vfio_next: (vfio_mig_get_next_state+0x4/0x380 [vfio]) cur=${cur} new=${to}`);
+  const next = (cur: number, to: number) =>
+    line(`vfio_next: (vfio_mig_get_next_state+0x4/0x380 [vfio]) cur=${cur} new=${to}`);
 
   it('takes task names with blanks and lines with a thread group', () => {
-    const text = '  CPU 0/KVM-12  (     10) [001] d..1. 42.5: mlx5_set: (mlx5vf_pci_set_device_state+0x0/0x9 [mlx5_vfio_pci]) new=6\n';
+    const text =
+      '  CPU 0/KVM-12  (     10) [001] d..1. 42.5: mlx5_set: (mlx5vf_pci_set_device_state+0x0/0x9 [mlx5_vfio_pci]) new=6\n';
     expect(feed(reader, text).events).toMatchObject([
       { kind: 'driver_request', device: 'mlx5_vfio_pci (CPU 0/KVM-12)', state: 'PRE_COPY', t: 42500000 },
     ]);

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { EventKind, TraceEvent } from '../../src/trace/event.js';
@@ -332,7 +333,7 @@ describe('counting', () => {
 
   it('counts what nobody wants as ignored', () => {
     const wants = new Set<EventKind>(['capabilities']);
-    const input = trace('qemu-11.1/happy-default/src.trace.log');
+    const input = trace('qemu-11.1/happy-default/src.trace.log.gz');
     const { events, counts } = feed(qemuLogReader, input, { wants });
     expect(tally(events)).toEqual({ capabilities: 2 });
     expect(counts).toMatchObject({ decoded: 2, malformed: 0, ignored: counts.lines - 2 });
@@ -370,7 +371,7 @@ describe('detection', () => {
   const detect = (text: string | Buffer) => qemuLogReader.detect(Buffer.from(text), 'file');
 
   it('is sure of real logs, also behind foreign lines', () => {
-    const log = trace('qemu-11.1/happy-default/src.trace.log');
+    const log = trace('qemu-11.1/happy-default/src.trace.log.gz');
     expect(detect(log.subarray(0, 65536))).toBeGreaterThan(0.9);
     expect(
       detect(`${'qemu-system-x86_64: warning: TCG\n'.repeat(30)}${log.toString('latin1', 0, 300)}`),
@@ -386,47 +387,50 @@ describe('detection', () => {
 });
 
 describe('real logs', () => {
-  const LOGS = [
-    'qemu-11.1/happy-default/src.trace.log',
-    'qemu-11.1/multifd-transfer/src.trace.log',
-    'qemu-11.1/multifd-transfer/dst.trace.log.gz',
-    'qemu-11.1/cancel-pre-switchover/src.trace.log',
-    'qemu-10.0/happy-default/src.trace.log',
-    'qemu-10.0/switchover-ack/dst.trace.log.gz',
-    'qemu-11.1-uapi/two-devices/src.trace.log',
-  ];
+  const traces = new URL('../traces/', import.meta.url);
+  const LOGS = readdirSync(traces, { recursive: true })
+    .map(String)
+    .filter((path) => /qemu-1[01]\..*\.trace\.log(\.gz)?$/.test(path));
+
+  it('are there', () => {
+    expect(LOGS.filter((path) => path.includes('qemu-11.1')).length).toBeGreaterThan(1);
+    expect(LOGS.filter((path) => path.includes('qemu-10.0')).length).toBeGreaterThan(1);
+  });
 
   it.each(LOGS)('%s is read without a malformed or unknown line', (path) => {
     const { counts, cut, events } = feed(qemuLogReader, trace(path));
     expect(counts.malformed).toBe(0);
     expect([...counts.unknown]).toEqual([]);
-    expect(counts.decoded).toBeGreaterThan(30);
+    expect(counts.decoded).toBeGreaterThan(0);
     expect(cut).toBe(false);
     expect(events.every(({ t }) => t !== undefined)).toBe(true);
   });
 
-  it.each(LOGS.slice(0, 5))('%s gives the same however it is cut, by either kernel', (path) => {
-    const input = trace(path);
-    const whole = feed(qemuLogReader, input);
-    fc.assert(
-      fc.property(fc.array(fc.nat(input.length), { maxLength: 20 }), (cuts) => {
-        const parts = feed(qemuLogReader, input, { cuts });
-        expect(parts.events).toEqual(whole.events);
-        expect(parts.counts).toEqual(whole.counts);
-      }),
-      { numRuns: 10 },
-    );
-    const events: TraceEvent[] = [];
-    const context = {
-      file: 'input',
-      host: 'src',
-      emit: (event: TraceEvent) => events.push(event),
-      remark() {},
-    };
-    const parser = new QemuLogParser(context, new PlainKernel());
-    parser.write(input);
-    parser.end();
-    expect(events).toEqual(whole.events);
-    expect(parser.counts).toEqual(whole.counts);
-  });
+  it.each(LOGS.filter((path) => path.includes('src')).slice(0, 6))(
+    '%s gives the same however it is cut, by either kernel',
+    (path) => {
+      const input = trace(path);
+      const whole = feed(qemuLogReader, input);
+      fc.assert(
+        fc.property(fc.array(fc.nat(input.length), { maxLength: 20 }), (cuts) => {
+          const parts = feed(qemuLogReader, input, { cuts });
+          expect(parts.events).toEqual(whole.events);
+          expect(parts.counts).toEqual(whole.counts);
+        }),
+        { numRuns: 10 },
+      );
+      const events: TraceEvent[] = [];
+      const context = {
+        file: 'input',
+        host: 'src',
+        emit: (event: TraceEvent) => events.push(event),
+        remark() {},
+      };
+      const parser = new QemuLogParser(context, new PlainKernel());
+      parser.write(input);
+      parser.end();
+      expect(events).toEqual(whole.events);
+      expect(parser.counts).toEqual(whole.counts);
+    },
+  );
 });

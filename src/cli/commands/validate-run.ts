@@ -1,6 +1,6 @@
 import { appendFileSync, realpathSync } from 'node:fs';
 import type { TraceInput } from '../../trace/open.js';
-import { InputError } from '../../trace/reader.js';
+import type { InputError } from '../../trace/reader.js';
 import { validateInputs } from '../../validate/index.js';
 import type { Report } from '../../validate/report.js';
 import {
@@ -15,7 +15,6 @@ import { traceInputs } from '../inputs.js';
 import { complain, fileOutput, type Output, stdoutOutput } from '../output.js';
 import { packageVersion } from '../package.js';
 import { Progress } from '../progress.js';
-import { isOneShot, unreadable } from '../readable.js';
 import { RULE_TEXTS } from '../rule-texts.js';
 import { didYouMean } from '../suggest.js';
 import type { ValidateFlags } from './validate.js';
@@ -25,11 +24,10 @@ export async function runValidate(operands: readonly string[], flags: ValidateFl
   const inputs = traceInputs(operands, flags.format);
   const wishes = reporterWishes(flags);
   for (const { file } of wishes) refuseInput(file, inputs);
-  const readable = await readableInputs(inputs);
   const targets = wishes.map(({ name, file }) => ({ name, file, output: outputFor(file) }));
-  const { report, judged } = await judgeAll(readable, flags);
+  const { report, unreadable } = await judge(inputs, flags);
   await writeReports(report, targets, flags);
-  return judged < inputs.length ? EXIT.usage : EXIT_OF_VERDICT[report.verdict];
+  return unreadable > 0 ? EXIT.usage : EXIT_OF_VERDICT[report.verdict];
 }
 
 /** What to write and where; no file means standard output. */
@@ -91,53 +89,28 @@ function realPath(file: string): string | undefined {
   }
 }
 
-/** With several inputs, one that cannot be read is told about and the others are judged all the same. */
-async function readableInputs(inputs: readonly TraceInput[]): Promise<TraceInput[]> {
-  if (inputs.length === 1) return [...inputs];
-  const readable: TraceInput[] = [];
-  let last: InputError | undefined;
-  for (const input of inputs) {
-    const error = await unreadable(input);
-    if (error === null) readable.push(input);
-    else {
-      if (last !== undefined) complain(last.message);
-      last = error;
-    }
-  }
-  if (last !== undefined) {
-    if (readable.length === 0) throw last;
-    complain(last.message);
-  }
-  return readable;
-}
-
-/** A pipe shows only now whether it can be read; without pipes the files are judged alone. */
-async function judgeAll(
-  inputs: TraceInput[],
+/**
+ * Judges the inputs. With several, one that cannot be read is told about and the others are judged all
+ * the same; alone, it ends the run.
+ */
+async function judge(
+  inputs: readonly TraceInput[],
   flags: ValidateFlags,
-): Promise<{ report: Report; judged: number }> {
-  try {
-    return { report: await judge(inputs, flags), judged: inputs.length };
-  } catch (error) {
-    const files = inputs.filter((input) => !isOneShot(input));
-    if (!(error instanceof InputError) || files.length === 0 || files.length === inputs.length) throw error;
-    complain(error.message);
-    return { report: await judge(files, flags), judged: files.length };
-  }
-}
-
-async function judge(inputs: TraceInput[], flags: ValidateFlags): Promise<Report> {
+): Promise<{ report: Report; unreadable: number }> {
   const progress = new Progress();
-  try {
-    return await validateInputs(inputs, {
-      ...(flags.profile === undefined ? {} : { profile: flags.profile }),
-      failOn: flags.failOn,
-      maxFindings: flags.maxFindings,
-      progress: (file, done, total) => progress.update(file, done, total),
-    });
-  } finally {
-    progress.end();
-  }
+  const errors: InputError[] = [];
+  const report = await validateInputs(inputs, {
+    profile: flags.profile,
+    failOn: flags.failOn,
+    maxFindings: flags.maxFindings,
+    progress: (file, done, total) => progress.update(file, done, total),
+    onUnreadable: (_input, error) => errors.push(error),
+  }).finally(() => progress.end());
+  const last = errors.at(-1);
+  for (const error of errors.slice(0, -1)) complain(error.message);
+  if (last !== undefined && errors.length === inputs.length) throw last;
+  if (last !== undefined) complain(last.message);
+  return { report, unreadable: errors.length };
 }
 
 async function writeReports(report: Report, targets: readonly Target[], flags: ValidateFlags): Promise<void> {

@@ -176,7 +176,10 @@ class UapiParser implements Parser {
 
   #decode(held: Held): void {
     const events = this.#events(held);
-    if (events === undefined) return this.#malformed();
+    if (events === undefined) {
+      this.#malformed();
+      return;
+    }
     const { wants } = this.#context;
     const wanted = wants === undefined ? events : events.filter((event) => wants.has(event.kind));
     if (wanted.length > 0) this.counts.decoded++;

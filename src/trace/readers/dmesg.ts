@@ -104,7 +104,8 @@ class KernelLog {
     const request = SET_FUNCTION.test(name) ? REQUEST.exec(rest) : null;
     if (request !== null) return [{ kind: 'driver_request', ...at, state: requested(request[1]!) }];
     const step = STEP_FUNCTION.test(name) ? STEP.exec(rest) : null;
-    if (step !== null) return this.#step(driver, device, migStateOf(Number(step[1])), migStateOf(Number(step[2])), at);
+    if (step !== null)
+      return this.#step(driver, device, migStateOf(Number(step[1])), migStateOf(Number(step[2])), at);
     if (name.endsWith('_save_read')) return this.#read(device, rest, at);
     const received = name.endsWith('_resume_write') ? RECEIVED.exec(rest) : null;
     if (received !== null) this.#write = { kind: 'data_write', ...at, result: signed(received[1]!) };

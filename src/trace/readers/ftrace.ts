@@ -14,7 +14,8 @@ import { put } from './uapi-fds.js';
  * `cur`. Devices have no names here: they are told apart by driver, task and, where the probes
  * record it, `dev`.
  */
-const LINE = /^ *(.{1,32})-(\d{1,10}) +(?:\([ \d-]*\) +)?\[\d{1,5}\] +(?:\S{1,8} +)?(\d{1,12})\.(\d{1,9}): (\w{1,64}): +(.*)$/;
+const LINE =
+  /^ *(.{1,32})-(\d{1,10}) +(?:\([ \d-]*\) +)?\[\d{1,5}\] +(?:\S{1,8} +)?(\d{1,12})\.(\d{1,9}): (\w{1,64}): +(.*)$/;
 /** `sym+0x4/0xad0 [module]`, or the bare address of trace-cmd. */
 const SYMBOL = /^\(?([\w.]+)(?:\+0x[0-9a-f]+\/0x[0-9a-f]+)?(?: \[(\w+)\])?/;
 const LOST = /\[LOST (\d{1,12}) EVENTS\]/;

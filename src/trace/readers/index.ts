@@ -1,10 +1,13 @@
 import type { Reader } from '../reader.js';
 import { uapiBpftraceReader } from './bpftrace-uapi.js';
+import { kernelLogReader } from './dmesg.js';
+import { ftraceReader } from './ftrace.js';
 import { libvfioUserLogReader } from './libvfio-user-log.js';
 import { ndjsonReader } from './ndjson.js';
 import { qemuLogReader } from './qemu-log.js';
 import { qmpReader } from './qmp.js';
 import { simpletraceReader } from './simpletrace.js';
+import { straceReader } from './strace.js';
 import { vfioUserReader } from './vfio-user.js';
 
 /** All formats that can be read. Where two are equally sure of an input, the first is taken. */
@@ -16,4 +19,7 @@ export const READERS: readonly Reader[] = [
   vfioUserReader,
   libvfioUserLogReader,
   simpletraceReader,
+  kernelLogReader,
+  ftraceReader,
+  straceReader,
 ];

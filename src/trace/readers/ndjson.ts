@@ -56,7 +56,9 @@ function open(context: ParseContext): Parser {
     if (context.wants !== undefined && !context.wants.has(object.kind)) return [];
     const event = traceEventSchema.safeParse({ host: place.host, ...object });
     if (!event.success) return undefined;
-    return [event.data.file === undefined ? { ...event.data, file: place.file, line: place.line } : event.data];
+    return [
+      event.data.file === undefined ? { ...event.data, file: place.file, line: place.line } : event.data,
+    ];
   });
   return Object.defineProperty(parser, 'shows', { get: () => shows, enumerable: true });
 }

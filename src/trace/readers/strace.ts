@@ -30,7 +30,9 @@ const DATA_PATH = /^anon_inode:\[?\w+_mig\b/;
 
 function detect(head: Uint8Array): number {
   const lines = firstLines(head, HEAD_LINES);
-  const calls = lines.filter((line) => straceLine(line) !== undefined && / = |<unfinished|\+\+\+|---/.test(line));
+  const calls = lines.filter(
+    (line) => straceLine(line) !== undefined && / = |<unfinished|\+\+\+|---/.test(line),
+  );
   return lines.length > 0 && calls.length >= Math.max(1, lines.length - 2) ? 0.9 : 0;
 }
 

@@ -49,7 +49,9 @@ export async function runRecorder(options: RecorderOptions = {}): Promise<void> 
 
 function checkRoot(): void {
   if (process.getuid?.() === 0) return;
-  throw new InputError('recording needs root: bpftrace reads the memory of other processes. Run it with sudo.');
+  throw new InputError(
+    'recording needs root: bpftrace reads the memory of other processes. Run it with sudo.',
+  );
 }
 
 function checkHost(pid: number | undefined): void {
@@ -103,6 +105,7 @@ async function record(
   // SIGINT is what lets bpftrace run the END of its program.
   const stop = () => child.kill('SIGINT');
   signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
   try {
     const status = await ended(child, bpftrace);
     if (status !== 0 && !signal?.aborted) {

@@ -61,7 +61,7 @@ function facts(finding: Finding): string[] {
     ['party', `${finding.party} (host ${clean(finding.host)}${device})`],
     ['possible states before', before.length > 0 ? `{${before.join(', ')}}` : ''],
     ['expected', finding.expected.map(clean).join(', or ')],
-    ['clause', clean(`${clause.id}  ${clause.source}: ${clause.text}`)],
+    ['clause', clean(`${clause.id}, ${clause.source}: ${clause.text}`)],
     ['usual cause', clean(finding.cause)],
     ['known', clean(finding.known ?? '')],
   ];
