@@ -16,6 +16,15 @@ export interface ArcDescription {
   readonly to: string;
   readonly event: string;
   readonly clause: string;
+  /** Taken only while another region is in this state (`region.state`). */
+  readonly when?: string;
+}
+
+/** One of several regions that run side by side. */
+export interface RegionDescription {
+  readonly name: string;
+  readonly states: readonly StateDescription[];
+  readonly arcs: readonly ArcDescription[];
 }
 
 /** From a state, for each state that can be asked for: the states on the way there, or null when it is refused. */
@@ -32,6 +41,8 @@ export interface MachineDescription {
   readonly arcs: readonly ArcDescription[];
   /** For machines that serve requests by combinations of arcs. */
   readonly paths?: Paths;
+  /** The regions as they are, where `states` and `arcs` show a view of them. */
+  readonly regions?: readonly RegionDescription[];
 }
 
 /** Arcs between the same two states as one, with all their events: what a drawing can hold. */

@@ -22,7 +22,6 @@ export const SWITCHOVER_RULES: readonly Rule[] = [
     refusal: {
       machine: 'switchover-ack',
       event: /^SWITCHOVER$/,
-      in: /^waiting$/,
       exercisedBy: /^SWITCHOVER$/,
       message: () => 'the VM is stopped for the switchover while an acknowledgement is outstanding',
     },

@@ -28,7 +28,5 @@ describe.each(RULES.map((rule) => [rule.id, rule] as const))('%s', (id, rule) =>
       JSON.stringify(report.violations.map((each) => [each.rule, each.message])),
     ).toBeGreaterThan(0);
     expect(broken[0]).toMatchObject({ party: rule.party, level: rule.level });
-    const others = report.violations.filter((each) => each.rule !== id && each.level === 'must');
-    expect(others.map((each) => `${each.rule}: ${each.message}`)).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
+import { describeMachine } from '../../document/describe.js';
 import type { MachineDescription } from '../../document/description.js';
 import { table } from '../../document/table.js';
-import { describeMachine } from '../../machines/describe.js';
 import { capabilitySet, MACHINES } from '../../machines/index.js';
 import { jsonText } from '../../text/json.js';
 import { UsageError } from '../exit.js';
