@@ -61,11 +61,11 @@ export class DeviceTracker implements DeviceView {
     return CAPABILITY_SETS.slice(2).filter((caps) => possible.some((each) => each.p2p === caps.p2p));
   }
 
-  /** Lets a machine take an observation; reports a refusal. */
-  observe(name: DeviceMachine, what: Observation, event: TraceEvent): boolean {
+  /** Lets a machine take an observation, which may have come to nothing with `maybe`; reports a refusal. */
+  observe(name: DeviceMachine, what: Observation, event: TraceEvent, maybe = false): boolean {
     const machine = this.machine(name);
     this.listener.exercise(machine, what);
-    const taken = machine.observe(what);
+    const taken = maybe ? machine.observeMaybe(what) : machine.observe(what);
     if (name === 'vfio-device') this.#states = null;
     if (!taken) this.listener.refuse(machine, what, event, this.host, this);
     return taken;
@@ -97,6 +97,14 @@ export class DeviceTracker implements DeviceView {
   states(): readonly MigState[] {
     this.#states ??= this.machine('vfio-device').states();
     return this.#states as MigState[];
+  }
+
+  /** The state at the end of the trace, from whichever view of the device the trace shows. */
+  finalState(): MigState | null {
+    const driver = this.#machines.get('vfio-driver');
+    if (!driver || this.seen.has('set_state_result') || this.seen.has('get_state')) return this.state();
+    const states = driver.states();
+    return states.length === 1 ? (states[0] as MigState) : null;
   }
 
   state(): MigState | null {

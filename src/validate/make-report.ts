@@ -64,7 +64,7 @@ function deviceReport(engine: Engine, device: DeviceTracker, broken: readonly Fi
     verdict: mine ? 'violation' : device.relevant ? 'conformant' : 'inconclusive',
     role: roleOf(device),
     capabilities: capabilities.length === 1 ? capabilityNames(capabilities[0]!) : [],
-    finalState: device.relevant ? device.state() : null,
+    finalState: device.relevant ? device.finalState() : null,
     transitions: device.transitions,
     bytesRead: device.bytesRead,
     bytesWritten: device.bytesWritten,

@@ -73,10 +73,10 @@ export const DEVICE_PROJECTION: Projection = {
   },
   driver_arc: (device, event) => {
     const arc = seen(`ARC.${event.from}.${event.to}`);
+    if (event.errno) return;
+    device.transitions++;
     // A log line at the start of an arc does not tell whether the arc succeeded.
-    if (event.errno === undefined)
-      device.machine('vfio-driver').observeMaybe(arc) || refused(device, arc, event);
-    else if (event.errno === 0) device.observe('vfio-driver', arc, event);
+    device.observe('vfio-driver', arc, event, event.errno === undefined);
   },
   vmstate_prepare: (device, event) => {
     device.observe('vmm-source', seen('PREPARE'), event);
@@ -105,10 +105,6 @@ export const DEVICE_PROJECTION: Projection = {
   load_config_end: destination('LOAD.config_end'),
   load_cleanup: destination('LOAD.cleanup'),
 };
-
-function refused(device: DeviceTracker, what: ReturnType<typeof seen>, event: TraceEvent): void {
-  device.listener.refuse(device.machine('vfio-driver'), what, event, device.host, device);
-}
 
 function readOutcome(result: number) {
   if (result > 0) return seen('READ.data');
