@@ -42,9 +42,12 @@ export class Engine implements Listener {
   readonly #ends: (() => void)[] = [];
   readonly #everything: Witness = { seen: new Set<EventKind>() };
 
-  constructor(rules: readonly Rule[], options: { profile?: string | undefined; limit: number }) {
+  constructor(
+    rules: readonly Rule[],
+    options: { profile?: string | undefined; limit: number; complete?: boolean | undefined },
+  ) {
     this.#rules = rules;
-    this.findings = new Findings(options.profile, options.limit, profileDeviation);
+    this.findings = new Findings(options.profile, options.limit, profileDeviation, options.complete);
     this.#refusals = new RefusalRules(rules, this.checked);
     const all = () => [this.#everything];
     this.#traceHandlers = this.#start((rule) => rule.trace?.(this.#scope(rule, all)));

@@ -39,6 +39,8 @@ export class Findings {
     /** Most findings that are kept for one rule. */
     readonly limit: number,
     readonly knownDeviation: (profile: string, rule: string) => string | undefined,
+    /** Nothing is held back: the log is known to have every event that its format can show. */
+    readonly complete = false,
   ) {}
 
   add(rule: Rule, event: TraceEvent, text: FindingText, witnesses: readonly Witness[]): void {
@@ -78,7 +80,7 @@ export class Findings {
   standing(): Finding[] {
     const order = { must: 0, should: 1, note: 2 };
     return this.#candidates
-      .filter(({ rule, witnesses }) => holds(rule, witnesses))
+      .filter(({ rule, witnesses }) => this.complete || holds(rule, witnesses))
       .map(({ finding }) => finding)
       .sort((a, b) => order[a.level] - order[b.level]);
   }
@@ -87,7 +89,7 @@ export class Findings {
   suppressed(): Record<string, number> {
     return Object.fromEntries(
       [...this.#dropped]
-        .filter(([rule, { witnesses }]) => holds(rule, witnesses))
+        .filter(([rule, { witnesses }]) => this.complete || holds(rule, witnesses))
         .map(([rule, { count }]) => [rule.id, count]),
     );
   }

@@ -15,6 +15,11 @@ export interface ValidateOptions {
   profile?: string | undefined;
   /** The mildest level that makes the verdict a violation; the default is `should`. */
   failOn?: Level | undefined;
+  /**
+   * The logs have every event that their formats can show, none was switched off: then a missing event
+   * is a finding. By default a finding stands only when each kind of event that its rule needs did occur.
+   */
+  complete?: boolean | undefined;
   /** Most findings in the report; the default is 100. */
   maxFindings?: number | undefined;
   /** Called now and then with the bytes read of the file at hand. */
@@ -95,7 +100,11 @@ export function validateEvents(
 }
 
 function newEngine(options: ValidateOptions): Engine {
-  return new Engine(RULES, { profile: options.profile, limit: options.maxFindings ?? DEFAULT_MAX_FINDINGS });
+  return new Engine(RULES, {
+    profile: options.profile,
+    limit: options.maxFindings ?? DEFAULT_MAX_FINDINGS,
+    complete: options.complete,
+  });
 }
 
 function checkProfile(profile: string | undefined): void {

@@ -28,20 +28,22 @@ export function makeReport(
   const threshold = SEVERITY[options.failOn ?? 'should'];
   const standing = engine.findings.standing();
   const broken = standing.filter(({ level }) => SEVERITY[level] >= threshold);
+  const rules = ruleReport(engine, inputs);
+  const judged = rules.checked.length > 0;
   const devices = [...engine.hosts.values()].flatMap((host) =>
-    [...host.devices.values()].map((device) => deviceReport(engine, device, broken)),
+    [...host.devices.values()].map((device) => deviceReport(engine, device, broken, judged)),
   );
   const verdict = overall(devices, broken);
   const kept = standing.slice(0, options.maxFindings ?? standing.length);
   return {
     schema: REPORT_SCHEMA,
     verdict,
-    reason: verdict === 'inconclusive' ? reasonOf(devices) : null,
+    reason: verdict === 'inconclusive' ? reasonOf(engine, devices) : null,
     devices,
     hosts: [...engine.hosts.values()].map((host) => hostReport(engine, host)),
     violations: kept,
     suppressed: suppressed(engine, standing.slice(kept.length)),
-    rules: ruleReport(engine, inputs),
+    rules,
     events: eventCounts(inputs),
     inputs: inputs.map(inputReport),
     measurements: {
@@ -55,13 +57,19 @@ export function makeReport(
   };
 }
 
-function deviceReport(engine: Engine, device: DeviceTracker, broken: readonly Finding[]): DeviceReport {
+/** @param judged whether any rule was put to the test: without one nothing is conformant */
+function deviceReport(
+  engine: Engine,
+  device: DeviceTracker,
+  broken: readonly Finding[],
+  judged: boolean,
+): DeviceReport {
   const mine = broken.some((each) => each.device === device.id && each.host === device.host.id);
   const capabilities = device.capabilities();
   return {
     id: device.id,
     host: device.host.id,
-    verdict: mine ? 'violation' : device.relevant ? 'conformant' : 'inconclusive',
+    verdict: mine ? 'violation' : device.relevant && judged ? 'conformant' : 'inconclusive',
     role: roleOf(device),
     capabilities: capabilities.length === 1 ? capabilityNames(capabilities[0]!) : [],
     finalState: device.relevant ? device.finalState() : null,
@@ -96,9 +104,13 @@ function overall(devices: readonly DeviceReport[], broken: readonly Finding[]): 
   return devices.some(({ verdict }) => verdict === 'conformant') ? 'conformant' : 'inconclusive';
 }
 
-function reasonOf(devices: readonly DeviceReport[]): string {
-  return devices.length === 0
-    ? 'the input shows no VFIO device'
+function reasonOf(engine: Engine, devices: readonly DeviceReport[]): string {
+  if (devices.length === 0) return 'the input shows no VFIO device';
+  const seen = [...engine.hosts.values()].some((host) =>
+    [...host.devices.values()].some((each) => each.relevant),
+  );
+  return seen
+    ? 'no rule could be checked on what the input shows'
     : 'no state, data or dirty logging of a VFIO device was seen';
 }
 

@@ -1,23 +1,25 @@
-import { VFIO_STREAM_TAGS, type VfioStreamTag } from '../../uapi/qemu.js';
-import { MIG_STATES, type MigState } from '../../uapi/vfio.js';
+import { MIGRATION_STATUSES } from '../../uapi/qemu.js';
+import { MIG_STATES } from '../../uapi/vfio.js';
 import { ISO_LONG } from '../scan/prefix.js';
+import type { Literal, Mark, Step } from './qemu-log-format.js';
+import { WordCache } from './word-cache.js';
 
-const NUL = 48;
 const SPACE = 32;
 const OPEN = 40;
 const CLOSE = 41;
 const COMMA = 44;
 const MINUS = 45;
-const MAX_WORDS = 65_536;
+const ZERO = 48;
+const RETURN = 13;
+const LETTER_X = 120;
 const MICROSECONDS = 1_000_000;
 
-/** Thrown while a line is read: its arguments are not those of its event. One object, so that it is cheap. */
-export const MALFORMED = new Error('malformed line');
+/** What a mark gives. */
+export type Field = string | number | boolean | undefined;
 
 /**
- * A cursor over one line of a QEMU log. It works on bytes: text is made only for words that come
- * again and again, and those are remembered. Each `...` method reads its part and moves on; when the
- * line has something else there, it throws `MALFORMED`.
+ * One line of a QEMU log, read by bytes. Text is made only for words that come again and again, and
+ * those are remembered, so a line costs no garbage but the event that it gives.
  */
 export class LogLine {
   /** Where the line comes from; the same for all lines of a parser. */
@@ -29,7 +31,11 @@ export class LogLine {
   t: number | undefined;
   /** Thread id, absent where the prefix has none. */
   thread: number | undefined;
+  /** What the marks of the last format that fitted gave. */
+  readonly fields: Field[] = [];
   #text: Buffer = Buffer.alloc(0);
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  #args = 0;
   #at = 0;
   #end = 0;
   #day = -1;
@@ -43,162 +49,168 @@ export class LogLine {
   }
 
   /**
-   * Sets the cursor on a line: `args` is where the event name, which has `nameLength` bytes, ends.
+   * Sets this on a line: `args` is where the event name, which has `nameLength` bytes, ends.
    * Bytes of `text` are read until the next call only.
    */
   open(text: Buffer, start: number, args: number, end: number, nameLength: number): void {
-    this.#text = text;
-    this.#end = end > args && text[end - 1] === 13 ? end - 1 : end;
+    if (text !== this.#text) {
+      this.#text = text;
+      this.#view = new DataView(text.buffer, text.byteOffset, text.length);
+    }
+    this.#end = end > args && text[end - 1] === RETURN ? end - 1 : end;
     this.#at = start;
     this.#prefix(args - nameLength - start);
-    this.#at = Math.min(args + 1, this.#end);
+    this.#args = Math.min(args + 1, this.#end);
   }
 
-  /** ` (NAME)`, which most VFIO events begin with. */
-  device(): string {
-    const text = this.#text;
-    let at = this.#at;
-    if (text[at] === SPACE) at++;
-    if (text[at] !== OPEN) throw MALFORMED;
-    const from = at + 1;
-    // A name may hold brackets (sockets of vfio-user): it ends at a bracket with a blank or nothing behind it.
-    for (at = from; at < this.#end; at++) {
-      if (text[at] === CLOSE && (at + 1 === this.#end || text[at + 1] === SPACE)) break;
+  /** Reads the arguments by a format; `fields` are valid when it fits. */
+  fits(steps: readonly Step[]): boolean {
+    this.#at = this.#args;
+    let field = 0;
+    for (let n = 0; n < steps.length; n++) {
+      const step = steps[n]!;
+      if (step.literal !== undefined) {
+        if (!this.#literal(step.literal)) return false;
+        continue;
+      }
+      const value = this.#mark(step.mark, steps[n + 1]?.literal);
+      if (value === MISFIT) return false;
+      this.fields[field++] = value as Field;
     }
-    if (at >= this.#end || at === from) throw MALFORMED;
-    this.#at = at + 1;
-    return this.#devices.get(text, from, at);
-  }
-
-  /** Exactly these bytes. */
-  skip(literal: string): this {
-    if (!this.has(literal)) throw MALFORMED;
-    return this;
-  }
-
-  /** These bytes, if they come next. */
-  has(literal: string): boolean {
-    const text = this.#text;
-    const at = this.#at;
-    const { length } = literal;
-    if (at + length > this.#end) return false;
-    for (let i = 0; i < length; i++) if (text[at + i] !== literal.charCodeAt(i)) return false;
-    this.#at = at + length;
     return true;
   }
 
-  /** Goes behind the next `literal` wherever it stands; says whether there is one. */
-  seek(literal: string): boolean {
-    const from = this.#at;
-    for (; this.#at < this.#end; this.#at++) if (this.has(literal)) return true;
-    this.#at = from;
-    return false;
+  #literal(literal: Literal): boolean {
+    if (this.#at + literal.length > this.#end || !literal.at(this.#text, this.#view, this.#at)) return false;
+    this.#at += literal.length;
+    return true;
   }
 
-  /** Says that the line is malformed. */
-  fail(): never {
-    throw MALFORMED;
+  #mark(mark: Mark, next: Literal | undefined): Field | typeof MISFIT {
+    switch (mark) {
+      case 'D':
+        return this.#device();
+      case 's':
+        return STATES.get(this.#word()) ?? MISFIT;
+      case 'm':
+        return STATUSES.get(this.#word()) ?? MISFIT;
+      case 'u':
+        return this.#count();
+      case 'd':
+        return this.#int();
+      case 'b':
+        return toBool(this.#int());
+      case 'e':
+        return toErrno(this.#int());
+      case 'a':
+        return this.#address();
+      case 'w':
+        return this.#word() || MISFIT;
+      case 't':
+        return this.#textTo(next);
+    }
   }
 
-  /** Whether a digit comes next. */
-  get atNumber(): boolean {
-    const byte = this.#text[this.#at]!;
-    return this.#at < this.#end && byte >= 48 && byte <= 57;
+  /** A name may hold brackets (sockets of vfio-user): it ends at a bracket with a blank or nothing behind it. */
+  #device(): string | typeof MISFIT {
+    const text = this.#text;
+    const end = this.#end;
+    const from = this.#at + 2;
+    if (from >= end || text[from - 2] !== SPACE || text[from - 1] !== OPEN) return MISFIT;
+    const known = this.#devices.last(text, this.#view, from, end);
+    let at = from;
+    if (known !== undefined && this.#closes(from + known.length)) at += known.length;
+    else while (at < end && !this.#closes(at)) at++;
+    if (at >= end || at === from) return MISFIT;
+    this.#at = at + 1;
+    return this.#devices.get(text, this.#view, from, at);
   }
 
-  /** The text up to `literal`, which is skipped; not empty. */
-  until(literal: string): string {
-    const from = this.#at;
-    if (!this.seek(literal)) throw MALFORMED;
-    const to = this.#at - literal.length;
-    if (to === from) throw MALFORMED;
-    return this.#devices.get(this.#text, from, to);
+  #closes(at: number): boolean {
+    return (
+      this.#text[at] === CLOSE && at < this.#end && (at + 1 === this.#end || this.#text[at + 1] === SPACE)
+    );
   }
 
-  /** A decimal or `0x` number without sign. Beyond 2^53 - 1 it is `undefined`: it has no exact number. */
-  count(): number | undefined {
-    const value = this.#number();
-    return value <= Number.MAX_SAFE_INTEGER ? value : undefined;
-  }
-
-  /** A number as an address: beyond 2^53 - 1 as hexadecimal text. */
-  address(): number | string {
-    if (this.#text[this.#at] === SPACE) this.#at++;
-    const from = this.#at;
-    const value = this.#number();
-    return value <= Number.MAX_SAFE_INTEGER ? value : this.#text.toString('latin1', from, this.#at);
-  }
-
-  /** A decimal number with or without a minus. */
-  int(): number {
-    const minus = this.has('-');
-    const value = this.#number();
-    if (value > Number.MAX_SAFE_INTEGER) throw MALFORMED;
-    return minus ? -value : value;
-  }
-
-  /** A number as QEMU prints a bool. */
-  flag(): boolean {
-    return this.int() !== 0;
-  }
-
-  /** A return value: a positive errno, or 0 for success. */
-  errno(): number {
-    return Math.max(0, -this.int());
-  }
-
-  /** A word up to a blank, a comma or the end; not empty. */
-  word(): string {
+  /** A word; empty when there is none. */
+  #word(): string {
     const text = this.#text;
     const from = this.#at;
     let at = from;
-    while (at < this.#end && text[at] !== SPACE && text[at] !== COMMA) at++;
-    if (at === from) throw MALFORMED;
-    this.#at = at;
-    return this.#words.get(text, from, at);
-  }
-
-  /** Text in round brackets. */
-  bracketed(): string {
-    return this.skip('(').until(')');
-  }
-
-  /** The name of a device state. */
-  state(): MigState {
-    const word = this.word();
-    if (!isState(word)) throw MALFORMED;
-    return word;
-  }
-
-  /** A stream tag in hexadecimal, or its text when it has no name. */
-  tag(): VfioStreamTag | string {
-    const word = this.word();
-    return TAGS.get(word) ?? word;
-  }
-
-  /** What is left of the line, which may be in any language. */
-  rest(): string {
-    const text = this.#text.toString('utf8', this.#at, this.#end);
-    this.#at = this.#end;
-    return text;
-  }
-
-  #number(): number {
-    const text = this.#text;
-    let at = this.#at;
-    let value = 0;
-    const hex = text[at] === NUL && text[at + 1] === 120;
-    if (hex) at += 2;
-    const from = at;
     for (; at < this.#end; at++) {
       const byte = text[at]!;
-      if (byte >= 48 && byte <= 57) value = value * (hex ? 16 : 10) + byte - 48;
-      else if (hex && byte >= 97 && byte <= 102) value = value * 16 + byte - 87;
-      else break;
+      if (byte === SPACE || byte === COMMA || byte === CLOSE) break;
     }
-    if (at === from) throw MALFORMED;
     this.#at = at;
-    return value;
+    return at === from ? '' : this.#words.get(text, this.#view, from, at);
+  }
+
+  /** Beyond 2^53 - 1 there is no exact number to give. */
+  #count(): number | undefined | typeof MISFIT {
+    const value = this.#digits();
+    if (value < 0) return MISFIT;
+    return value <= Number.MAX_SAFE_INTEGER ? value : undefined;
+  }
+
+  #int(): number | typeof MISFIT {
+    const minus = this.#text[this.#at] === MINUS;
+    if (minus) this.#at++;
+    const value = this.#digits();
+    if (value < 0 || value > Number.MAX_SAFE_INTEGER) return MISFIT;
+    return minus && value > 0 ? -value : value;
+  }
+
+  /** 10.0 prints a blank before some of them. */
+  #address(): number | string | typeof MISFIT {
+    if (this.#text[this.#at] === SPACE) this.#at++;
+    const from = this.#at;
+    const value = this.#digits();
+    if (value < 0) return MISFIT;
+    return value <= Number.MAX_SAFE_INTEGER ? value : this.#text.toString('latin1', from, this.#at);
+  }
+
+  #textTo(next: Literal | undefined): string | typeof MISFIT {
+    const from = this.#at;
+    let to = this.#end;
+    if (next !== undefined) {
+      const last = to - next.length;
+      for (to = from; to <= last && !next.at(this.#text, this.#view, to); to++);
+      if (to > last) return MISFIT;
+    }
+    if (to === from) return MISFIT;
+    this.#at = to;
+    return this.#text.toString('utf8', from, to);
+  }
+
+  /** A number without sign; -1 when there is none. */
+  #digits(): number {
+    const text = this.#text;
+    const from = this.#at;
+    if (text[from] === ZERO && text[from + 1] === LETTER_X) return this.#hexDigits();
+    let at = from;
+    let value = 0;
+    for (; at < this.#end; at++) {
+      const digit = text[at]! - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    this.#at = at;
+    return at === from ? -1 : value;
+  }
+
+  #hexDigits(): number {
+    const text = this.#text;
+    const from = this.#at + 2;
+    let at = from;
+    let value = 0;
+    for (; at < this.#end; at++) {
+      const byte = text[at]!;
+      const digit = byte >= 97 ? byte - 87 : byte - ZERO;
+      if (digit < 0 || digit > 15 || (byte < 97 && digit > 9)) break;
+      value = value * 16 + digit;
+    }
+    this.#at = at;
+    return at <= from ? -1 : value;
   }
 
   #prefix(length: number): void {
@@ -211,11 +223,11 @@ export class LogLine {
   }
 
   #tidPrefix(): void {
-    this.thread = this.#number();
+    this.thread = this.#digits();
     this.#at++;
-    const seconds = this.#number();
+    const seconds = this.#digits();
     this.#at++;
-    this.t = seconds * MICROSECONDS + this.#number();
+    this.t = seconds * MICROSECONDS + this.#digits();
   }
 
   #isoPrefix(length: number): void {
@@ -236,7 +248,7 @@ export class LogLine {
 
   /** The number that two digits make. */
   #pair(at: number): number {
-    return this.#text[at]! * 10 + this.#text[at + 1]! - 528;
+    return this.#text[at]! * 10 + this.#text[at + 1]! - ZERO * 11;
   }
 
   #setDay(day: number): void {
@@ -245,38 +257,16 @@ export class LogLine {
   }
 }
 
-const TAGS = new Map(
-  Object.entries(VFIO_STREAM_TAGS).map(([name, value]) => [`0x${value.toString(16)}`, name as VfioStreamTag]),
-);
+/** Stands for: the line has something else there. */
+const MISFIT = Symbol('misfit');
 
-const STATES: ReadonlySet<string> = new Set(MIG_STATES);
+const STATES = new Map<string, string>(MIG_STATES.map((name) => [name, name]));
+const STATUSES = new Map<string, string>(MIGRATION_STATUSES.map((name) => [name, name]));
 
-function isState(word: string): word is MigState {
-  return STATES.has(word);
+function toBool(value: number | typeof MISFIT): boolean | typeof MISFIT {
+  return value === MISFIT ? value : value !== 0;
 }
 
-/** Texts by their bytes, so that a word that comes a million times is made once. */
-class WordCache {
-  #last = '';
-  readonly #words = new Map<number, string>();
-
-  get(text: Buffer, from: number, to: number): string {
-    if (same(this.#last, text, from, to)) return this.#last;
-    let hash = to - from;
-    for (let at = from; at < to; at++) hash = (Math.imul(hash, 31) + text[at]!) | 0;
-    const known = this.#words.get(hash);
-    if (known !== undefined && same(known, text, from, to)) {
-      this.#last = known;
-      return known;
-    }
-    const word = text.toString('latin1', from, to);
-    if (this.#words.size < MAX_WORDS) this.#words.set(hash, word);
-    return word;
-  }
-}
-
-function same(word: string, text: Buffer, from: number, to: number): boolean {
-  if (word.length !== to - from) return false;
-  for (let i = 0; i < word.length; i++) if (word.charCodeAt(i) !== text[from + i]) return false;
-  return true;
+function toErrno(value: number | typeof MISFIT): number | typeof MISFIT {
+  return value === MISFIT ? value : Math.max(0, -value);
 }

@@ -1,122 +1,104 @@
-import { MIGRATION_STATUSES, type MigrationStatus } from '../../uapi/qemu.js';
-import type { LogLine } from './qemu-log-line.js';
-import { type Bare, hostRow, type LogMemory, type Row, row } from './qemu-log-row.js';
+import type { LogMemory } from './qemu-log-memory.js';
+import { type Bare, type Row, row } from './qemu-log-row.js';
 
 /** Trace events of QEMU's migration core and run states, with the formats of 8.0 to 11.1. One row an event. */
 export const MIGRATION_ROWS: readonly Row[] = [
   // Statuses.
-  row('migrate_set_state', ['migration_status'], (line) => ({
+  row('migrate_set_state', 'migration_status').as('new state %m', (_, status) => ({
     kind: 'migration_status',
-    status: status(line.skip('new state ').word(), line),
+    status,
   })),
-  row('runstate_set', ['run_state'], (line) => {
-    line.skip('current_run_state ').int();
-    const from = line.skip(' ').bracketed();
-    line.skip(' new_state ').int();
-    return { kind: 'run_state', from, to: line.skip(' ').bracketed() };
-  }),
-  row('vm_state_notify', ['vm_state'], (line) => {
-    const running = line.skip('running ').flag();
-    line.skip(' reason ').int();
-    return { kind: 'vm_state', running, reason: line.skip(' ').bracketed() };
-  }),
-  row('migration_completion_vm_stop', ['vm_stopped'], (line) => ({
+  row('runstate_set', 'run_state').as(
+    'current_run_state %d (%w) new_state %d (%w)',
+    (_, _from, from, _to, to) => ({ kind: 'run_state', from, to }),
+  ),
+  row('vm_state_notify', 'vm_state').as('running %b reason %d (%w)', (_, running, _number, reason) => ({
+    kind: 'vm_state',
+    running,
+    reason,
+  })),
+  row('migration_completion_vm_stop', 'vm_stopped').as('ret %e', (_, errno) => ({
     kind: 'vm_stopped',
-    errno: line.skip('ret ').errno(),
+    errno,
   })),
-  row('migration_call_notifiers', ['notifiers'], notifiers, { always: true }),
-  hostRow('migration_cancel', 'migration_cancel'),
-  hostRow('migrate_fd_cancel', 'migration_cancel'),
-  row('migrate_error', ['migration_error'], error),
-  row('migrate_fd_error', ['migration_error'], error),
+  // Only versions with the new numbers have this event.
+  row('migration_call_notifiers', 'notifiers').as('type=%d', notifiers).alwaysRead(),
+  row('migration_cancel', 'migration_cancel').as('', () => ({ kind: 'migration_cancel' })),
+  row('migrate_fd_cancel', 'migration_cancel').as('', () => ({ kind: 'migration_cancel' })),
+  row('migrate_error', 'migration_error').as('error=%t', (_, text) => ({ kind: 'migration_error', text })),
+  row('migrate_fd_error', 'migration_error').as('error=%t', (_, text) => ({ kind: 'migration_error', text })),
 
   // Source.
-  hostRow('savevm_state_setup', 'source_setup'),
-  hostRow('savevm_send_open_return_path', 'return_path_opened'),
-  row('qemu_savevm_query_pending', ['query_pending'], queryPending),
-  row('migrate_pending_estimate', ['query_pending'], (line) => oldPending(line, false)),
-  row('migrate_pending_exact', ['query_pending'], (line) => oldPending(line, true)),
-  row('source_return_path_thread_switchover_acked', ['switchover_ack'], (line) =>
-    line.has('switchover_ack_pending_num ')
-      ? { kind: 'switchover_ack', pending: line.count() }
-      : { kind: 'switchover_ack' },
+  row('savevm_state_setup', 'source_setup').as('', () => ({ kind: 'source_setup' })),
+  row('savevm_send_open_return_path', 'return_path_opened').as('', () => ({ kind: 'return_path_opened' })),
+  row('qemu_savevm_query_pending', 'query_pending').as(
+    'exact=%b, final=%b, precopy=%u, stopcopy=%u, postcopy=%u, total=%u, collected switchover ack pending=%u, total switchover ack pending=%u',
+    (_, exact, final, precopy, stopcopy, postcopy, total, ackCollected, ackTotal) => ({
+      kind: 'query_pending',
+      exact,
+      final,
+      precopy,
+      stopcopy,
+      postcopy,
+      total,
+      ackCollected,
+      ackTotal,
+    }),
   ),
-  row('savevm_send_switchover_start', ['switchover_start'], () => ({ kind: 'switchover_start', sent: true })),
-  hostRow('migration_precopy_complete', 'precopy_complete'),
-  row('migration_bitmap_sync_end', ['bitmap_sync'], (line) =>
-    line.has('dirty_pages ') ? { kind: 'bitmap_sync', dirtyPages: line.count() } : { kind: 'bitmap_sync' },
+  row('migrate_pending_estimate', 'query_pending').as(
+    'estimate pending size %u (pre = %u post=%u)',
+    (_, total, precopy, postcopy) => ({ kind: 'query_pending', exact: false, precopy, postcopy, total }),
   ),
-  hostRow('migration_thread_after_loop', 'source_thread_end'),
-  hostRow('migration_cleanup', 'source_cleanup'),
-  hostRow('migrate_fd_cleanup', 'source_cleanup'),
-  hostRow('postcopy_start', 'postcopy_start'),
+  row('migrate_pending_exact', 'query_pending').as(
+    'exact pending size %u (pre = %u post=%u)',
+    (_, total, precopy, postcopy) => ({ kind: 'query_pending', exact: true, precopy, postcopy, total }),
+  ),
+  row('source_return_path_thread_switchover_acked', 'switchover_ack')
+    .as('switchover_ack_pending_num %u', (_, pending) => ({ kind: 'switchover_ack', pending }))
+    .as('', () => ({ kind: 'switchover_ack' })),
+  row('savevm_send_switchover_start', 'switchover_start').as('', () => ({
+    kind: 'switchover_start',
+    sent: true,
+  })),
+  row('migration_precopy_complete', 'precopy_complete').as('', () => ({ kind: 'precopy_complete' })),
+  row('migration_bitmap_sync_end', 'bitmap_sync').as('dirty_pages %u', (_, dirtyPages) => ({
+    kind: 'bitmap_sync',
+    dirtyPages,
+  })),
+  row('migration_thread_after_loop', 'source_thread_end').as('', () => ({ kind: 'source_thread_end' })),
+  row('migration_cleanup', 'source_cleanup').as('', () => ({ kind: 'source_cleanup' })),
+  row('migrate_fd_cleanup', 'source_cleanup').as('', () => ({ kind: 'source_cleanup' })),
+  row('postcopy_start', 'postcopy_start').as('', () => ({ kind: 'postcopy_start' })),
 
   // Destination.
-  hostRow('loadvm_state_setup', 'destination_setup'),
-  row('loadvm_state_switchover_ack_needed', ['switchover_ack_needed'], (line) => ({
-    kind: 'switchover_ack_needed',
-    pending: line.skip('Switchover ack pending num=').int(),
-  })),
-  row('migration_request_switchover_ack_legacy', ['switchover_ack_needed'], (line) => {
-    line.skip('Requester ').until(', switchover_ack_pending_num_legacy ');
-    return { kind: 'switchover_ack_needed', pending: line.int() };
-  }),
-  row('loadvm_approve_switchover', ['switchover_approved'], (line) =>
-    line.has('Approver ')
-      ? { kind: 'switchover_approved', approver: line.rest() }
-      : { kind: 'switchover_approved', pending: line.skip('Switchover ack pending num=').count() },
+  row('loadvm_state_setup', 'destination_setup').as('', () => ({ kind: 'destination_setup' })),
+  row('loadvm_state_switchover_ack_needed', 'switchover_ack_needed').as(
+    'Switchover ack pending num=%d',
+    (_, pending) => ({ kind: 'switchover_ack_needed', pending }),
   ),
-  row('loadvm_approve_switchover_legacy', ['switchover_approved'], (line) => ({
-    kind: 'switchover_approved',
-    approver: line.skip('Approver ').until(', switchover_ack_pending_num_legacy '),
-    pending: line.count(),
-  })),
-  row('loadvm_process_command', ['switchover_start'], (line) =>
-    line.skip('com=').has('SWITCHOVER_START ') ? { kind: 'switchover_start', sent: false } : [],
+  row('migration_request_switchover_ack_legacy', 'switchover_ack_needed').as(
+    'Requester %t, switchover_ack_pending_num_legacy %d',
+    (_, _requester, pending) => ({ kind: 'switchover_ack_needed', pending }),
   ),
-  row('process_incoming_migration_co_end', ['destination_load_end'], (line) => ({
+  row('loadvm_approve_switchover', 'switchover_approved')
+    .as('Approver %t', (_, approver) => ({ kind: 'switchover_approved', approver }))
+    .as('Switchover ack pending num=%u', (_, pending) => ({ kind: 'switchover_approved', pending })),
+  row('loadvm_approve_switchover_legacy', 'switchover_approved').as(
+    'Approver %t, switchover_ack_pending_num_legacy %u',
+    (_, approver, pending) => ({ kind: 'switchover_approved', approver, pending }),
+  ),
+  row('loadvm_process_command', 'switchover_start')
+    .as('com=SWITCHOVER_START ', () => ({ kind: 'switchover_start', sent: false }))
+    .as('com=', () => []),
+  row('process_incoming_migration_co_end', 'destination_load_end').as('ret=%e', (_, errno) => ({
     kind: 'destination_load_end',
-    errno: line.skip('ret=').errno(),
+    errno,
   })),
-  hostRow('loadvm_state_cleanup', 'destination_cleanup'),
+  row('loadvm_state_cleanup', 'destination_cleanup').as('', () => ({ kind: 'destination_cleanup' })),
 ];
 
-const STATUSES: ReadonlySet<string> = new Set(MIGRATION_STATUSES);
-
-function status(word: string, line: LogLine): MigrationStatus {
-  if (!STATUSES.has(word)) line.fail();
-  return word as MigrationStatus;
-}
-
-/** Only versions with the new numbers have this event. */
-function notifiers(line: LogLine, log: LogMemory): Bare<'notifiers'> {
-  const number = line.skip('type=').int();
+function notifiers(log: LogMemory, number: number): Bare<'notifiers'> {
   log.isNew();
   const event = log.notifier(number);
   return event ? { kind: 'notifiers', event, number } : { kind: 'notifiers', number };
-}
-
-function error(line: LogLine): Bare<'migration_error'> {
-  return { kind: 'migration_error', text: line.skip('error=').rest() };
-}
-
-function queryPending(line: LogLine): Bare<'query_pending'> {
-  const exact = line.skip('exact=').flag();
-  const final = line.skip(', final=').flag();
-  const precopy = line.skip(', precopy=').count();
-  const stopcopy = line.skip(', stopcopy=').count();
-  const postcopy = line.skip(', postcopy=').count();
-  const total = line.skip(', total=').count();
-  const ackCollected = line.skip(', collected switchover ack pending=').count();
-  const ackTotal = line.skip(', total switchover ack pending=').count();
-  return { kind: 'query_pending', exact, final, precopy, stopcopy, postcopy, total, ackCollected, ackTotal };
-}
-
-/** Up to 11.0: `exact pending size 12408 (pre = 12408 post=0)`. */
-function oldPending(line: LogLine, exact: boolean): Bare<'query_pending'> {
-  if (!line.seek('pending size ')) line.fail();
-  const total = line.count();
-  const precopy = line.skip(' (pre = ').count();
-  if (!line.seek(' post=')) line.fail();
-  return { kind: 'query_pending', exact, precopy, postcopy: line.count(), total };
 }
