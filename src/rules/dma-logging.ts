@@ -289,10 +289,10 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
     level: 'must',
     clause: 'qemu/dirty',
     about:
-      'Pages that a device wrote until it stopped are in the last bitmap: it is read after the device left the running states, and before pre-copy is complete.',
+      'Pages that a device wrote until it stopped are in the last bitmap: it is read after the device left the running states, and before the migration is completed (QEMU 11.1: in the final pending query; before: with the last RAM section).',
     causes:
       'A final sync that is skipped, or runs before the devices are stopped: memory that the guest loses.',
-    needs: ['dirty_bitmap', 'precopy_complete', 'set_state_result', 'dirty_tracking_start'],
+    needs: ['dirty_bitmap', 'migration_status', 'set_state_result', 'dirty_tracking_start'],
     host: (host, scope) => {
       let tracking = false;
       let read = false;
@@ -307,12 +307,12 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
         dirty_bitmap: () => {
           if (allStopped(host.devices.values())) read = true;
         },
-        precopy_complete: (event) => {
-          if (!tracking) return;
+        migration_status: (event) => {
+          if (!tracking || event.status !== 'completed') return;
           tracking = false;
           scope.check();
           if (!read)
-            scope.fail(event, 'pre-copy is complete, and no dirty bitmap was read since the devices stopped');
+            scope.fail(event, 'the migration is completed, and no dirty bitmap was read since the devices stopped');
         },
       };
     },
@@ -321,14 +321,14 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
       v.event('dirty_tracking_start'),
       ...d.set('STOP_COPY', true),
       v.event('dirty_bitmap'),
-      v.event('precopy_complete'),
+      v.status('completed'),
     ],
     violating: [
       ...d.open(),
       v.event('dirty_tracking_start'),
       v.event('dirty_bitmap'),
       ...d.set('STOP_COPY', true),
-      v.event('precopy_complete'),
+      v.status('completed'),
     ],
   },
 ];

@@ -44,10 +44,10 @@ export class Engine implements Listener {
 
   constructor(
     rules: readonly Rule[],
-    options: { profile?: string | undefined; limit: number; complete?: boolean | undefined },
+    options: { profile?: string | undefined; limit: number; traced?: ReadonlySet<EventKind> | undefined },
   ) {
     this.#rules = rules;
-    this.findings = new Findings(options.profile, options.limit, profileDeviation, options.complete);
+    this.findings = new Findings(options.profile, options.limit, profileDeviation, options.traced);
     this.#refusals = new RefusalRules(rules, this.checked);
     const all = () => [this.#everything];
     this.#traceHandlers = this.#start((rule) => rule.trace?.(this.#scope(rule, all)));

@@ -39,8 +39,8 @@ export class Findings {
     /** Most findings that are kept for one rule. */
     readonly limit: number,
     readonly knownDeviation: (profile: string, rule: string) => string | undefined,
-    /** Nothing is held back: the log is known to have every event that its format can show. */
-    readonly complete = false,
+    /** Kinds of event that are known to have been switched on, whether one came or not. */
+    readonly traced: ReadonlySet<EventKind> = new Set(),
   ) {}
 
   add(rule: Rule, event: TraceEvent, text: FindingText, witnesses: readonly Witness[]): void {
@@ -80,7 +80,7 @@ export class Findings {
   standing(): Finding[] {
     const order = { must: 0, should: 1, note: 2 };
     return this.#candidates
-      .filter(({ rule, witnesses }) => this.complete || holds(rule, witnesses))
+      .filter(({ rule, witnesses }) => this.#holds(rule, witnesses))
       .map(({ finding }) => finding)
       .sort((a, b) => order[a.level] - order[b.level]);
   }
@@ -89,12 +89,12 @@ export class Findings {
   suppressed(): Record<string, number> {
     return Object.fromEntries(
       [...this.#dropped]
-        .filter(([rule, { witnesses }]) => this.complete || holds(rule, witnesses))
+        .filter(([rule, { witnesses }]) => this.#holds(rule, witnesses))
         .map(([rule, { count }]) => [rule.id, count]),
     );
   }
-}
 
-function holds(rule: Rule, witnesses: readonly Witness[]): boolean {
-  return rule.needs.every((kind) => witnesses.some(({ seen }) => seen.has(kind)));
+  #holds(rule: Rule, witnesses: readonly Witness[]): boolean {
+    return rule.needs.every((kind) => this.traced.has(kind) || witnesses.some(({ seen }) => seen.has(kind)));
+  }
 }

@@ -16,10 +16,10 @@ export interface ValidateOptions {
   /** The mildest level that makes the verdict a violation; the default is `should`. */
   failOn?: Level | undefined;
   /**
-   * The logs have every event that their formats can show, none was switched off: then a missing event
-   * is a finding. By default a finding stands only when each kind of event that its rule needs did occur.
+   * Kinds of event that are known to have been switched on when the trace was taken. A finding stands
+   * only when each kind that its rule needs did occur, or is among these.
    */
-  complete?: boolean | undefined;
+  traced?: ReadonlySet<EventKind> | undefined;
   /** Most findings in the report; the default is 100. */
   maxFindings?: number | undefined;
   /** Called now and then with the bytes read of the file at hand. */
@@ -103,7 +103,7 @@ function newEngine(options: ValidateOptions): Engine {
   return new Engine(RULES, {
     profile: options.profile,
     limit: options.maxFindings ?? DEFAULT_MAX_FINDINGS,
-    complete: options.complete,
+    traced: options.traced,
   });
 }
 

@@ -73,7 +73,7 @@ export class Measure {
 
   /** Attempts that the trace does not see the end of. */
   finish(): void {
-    for (const host of this.#hosts.values()) if (host.current) this.#end(host, 'unfinished', undefined);
+    for (const host of this.#hosts.values()) this.#end(host, 'unfinished', undefined);
   }
 
   #state(device: DeviceTracker, t: number | undefined): void {
@@ -104,7 +104,7 @@ export class Measure {
     const measure = this.#host(host);
     changed(measure.statuses, status, t);
     if (status === 'setup') {
-      if (measure.current) this.#end(measure, 'unfinished', t);
+      this.#end(measure, 'unfinished', t);
       measure.current = newAttempt(host.id, t);
     }
     if (measure.current) measure.current.role = host.isDestination ? 'destination' : 'source';
@@ -122,8 +122,10 @@ export class Measure {
     if (current) current[what]++;
   }
 
+  /** Closes the attempt under way, if there is one. */
   #end(measure: HostMeasure, outcome: MigrationMeasurement['outcome'], t: number | undefined): void {
-    const { stopped, syncs, exact, ...attempt } = measure.current!;
+    if (!measure.current) return;
+    const { stopped, syncs, exact, ...attempt } = measure.current;
     measure.current = null;
     this.migrations.push({
       ...attempt,

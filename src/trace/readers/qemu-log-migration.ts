@@ -1,5 +1,5 @@
 import type { LogMemory } from './qemu-log-memory.js';
-import { type Bare, type Row, row } from './qemu-log-row.js';
+import { type Bare, hostRow, type Row, row } from './qemu-log-row.js';
 
 /** Trace events of QEMU's migration core and run states, with the formats of 8.0 to 11.1. One row an event. */
 export const MIGRATION_ROWS: readonly Row[] = [
@@ -23,14 +23,14 @@ export const MIGRATION_ROWS: readonly Row[] = [
   })),
   // Only versions with the new numbers have this event.
   row('migration_call_notifiers', 'notifiers').as('type=%d', notifiers).alwaysRead(),
-  row('migration_cancel', 'migration_cancel').as('', () => ({ kind: 'migration_cancel' })),
-  row('migrate_fd_cancel', 'migration_cancel').as('', () => ({ kind: 'migration_cancel' })),
+  hostRow('migration_cancel', 'migration_cancel'),
+  hostRow('migrate_fd_cancel', 'migration_cancel'),
   row('migrate_error', 'migration_error').as('error=%t', (_, text) => ({ kind: 'migration_error', text })),
   row('migrate_fd_error', 'migration_error').as('error=%t', (_, text) => ({ kind: 'migration_error', text })),
 
   // Source.
-  row('savevm_state_setup', 'source_setup').as('', () => ({ kind: 'source_setup' })),
-  row('savevm_send_open_return_path', 'return_path_opened').as('', () => ({ kind: 'return_path_opened' })),
+  hostRow('savevm_state_setup', 'source_setup'),
+  hostRow('savevm_send_open_return_path', 'return_path_opened'),
   row('qemu_savevm_query_pending', 'query_pending').as(
     'exact=%b, final=%b, precopy=%u, stopcopy=%u, postcopy=%u, total=%u, collected switchover ack pending=%u, total switchover ack pending=%u',
     (_, exact, final, precopy, stopcopy, postcopy, total, ackCollected, ackTotal) => ({
@@ -60,18 +60,18 @@ export const MIGRATION_ROWS: readonly Row[] = [
     kind: 'switchover_start',
     sent: true,
   })),
-  row('migration_precopy_complete', 'precopy_complete').as('', () => ({ kind: 'precopy_complete' })),
+  hostRow('migration_precopy_complete', 'precopy_complete'),
   row('migration_bitmap_sync_end', 'bitmap_sync').as('dirty_pages %u', (_, dirtyPages) => ({
     kind: 'bitmap_sync',
     dirtyPages,
   })),
-  row('migration_thread_after_loop', 'source_thread_end').as('', () => ({ kind: 'source_thread_end' })),
-  row('migration_cleanup', 'source_cleanup').as('', () => ({ kind: 'source_cleanup' })),
-  row('migrate_fd_cleanup', 'source_cleanup').as('', () => ({ kind: 'source_cleanup' })),
-  row('postcopy_start', 'postcopy_start').as('', () => ({ kind: 'postcopy_start' })),
+  hostRow('migration_thread_after_loop', 'source_thread_end'),
+  hostRow('migration_cleanup', 'source_cleanup'),
+  hostRow('migrate_fd_cleanup', 'source_cleanup'),
+  hostRow('postcopy_start', 'postcopy_start'),
 
   // Destination.
-  row('loadvm_state_setup', 'destination_setup').as('', () => ({ kind: 'destination_setup' })),
+  hostRow('loadvm_state_setup', 'destination_setup'),
   row('loadvm_state_switchover_ack_needed', 'switchover_ack_needed').as(
     'Switchover ack pending num=%d',
     (_, pending) => ({ kind: 'switchover_ack_needed', pending }),
@@ -94,7 +94,7 @@ export const MIGRATION_ROWS: readonly Row[] = [
     kind: 'destination_load_end',
     errno,
   })),
-  row('loadvm_state_cleanup', 'destination_cleanup').as('', () => ({ kind: 'destination_cleanup' })),
+  hostRow('loadvm_state_cleanup', 'destination_cleanup'),
 ];
 
 function notifiers(log: LogMemory, number: number): Bare<'notifiers'> {

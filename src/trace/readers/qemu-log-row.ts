@@ -63,3 +63,38 @@ class RowBuilder<K extends EventKind> implements Row {
 export function row<K extends EventKind>(name: string, ...kinds: K[]): RowBuilder<K> {
   return new RowBuilder(name, kinds);
 }
+
+/** Kinds whose events need nothing but their device. */
+type DeviceKind =
+  | 'init_data_sent'
+  | 'save_config'
+  | 'save_cleanup'
+  | 'load_config_start'
+  | 'load_config_end'
+  | 'load_thread_start'
+  | 'load_buffers_done'
+  | 'load_thread_end'
+  | 'load_cleanup';
+
+/** A trace event that shows its device and nothing else. */
+export function deviceRow(name: string, kind: DeviceKind): Row {
+  return row(name, kind).as('%D', (_, device) => ({ kind, device }));
+}
+
+/** Kinds whose events need nothing. */
+type HostKind =
+  | 'vm_reset'
+  | 'migration_cancel'
+  | 'source_setup'
+  | 'return_path_opened'
+  | 'precopy_complete'
+  | 'source_thread_end'
+  | 'source_cleanup'
+  | 'postcopy_start'
+  | 'destination_setup'
+  | 'destination_cleanup';
+
+/** A trace event without arguments. */
+export function hostRow(name: string, kind: HostKind): Row {
+  return row(name, kind).as('', () => ({ kind }));
+}

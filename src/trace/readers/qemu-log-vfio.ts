@@ -2,7 +2,7 @@ import { ERRNO } from '../../uapi/errno.js';
 import { type NotifierEvent, VFIO_STREAM_TAGS, type VfioStreamTag } from '../../uapi/qemu.js';
 import { DEVICE_FLAGS_RESET } from '../../uapi/vfio.js';
 import type { LogMemory } from './qemu-log-memory.js';
-import { type Bare, type Row, row } from './qemu-log-row.js';
+import { type Bare, deviceRow, hostRow, type Row, row } from './qemu-log-row.js';
 
 /**
  * Trace events of QEMU's `hw/vfio`, with the formats of 8.0 to 11.1. One row an event.
@@ -109,10 +109,7 @@ export const VFIO_ROWS: readonly Row[] = [
     device,
     result: -ERRNO.ENOMSG!,
   })),
-  row('vfio_send_init_data_flag', 'init_data_sent').as('%D', (_, device) => ({
-    kind: 'init_data_sent',
-    device,
-  })),
+  deviceRow('vfio_send_init_data_flag', 'init_data_sent'),
   row('vfio_query_precopy_size', 'precopy_info').as(
     '%D init %u, dirty %u, reinit %b, ret %e',
     (_, device, initial, dirty, reinit, errno) =>
@@ -183,11 +180,8 @@ export const VFIO_ROWS: readonly Row[] = [
       ? { kind: 'save_complete', device, multifd: true, errno: 0 }
       : { kind: 'save_complete', device, multifd: true },
   ),
-  row('vfio_save_device_config_state', 'save_config').as('%D', (_, device) => ({
-    kind: 'save_config',
-    device,
-  })),
-  row('vfio_save_cleanup', 'save_cleanup').as('%D', (_, device) => ({ kind: 'save_cleanup', device })),
+  deviceRow('vfio_save_device_config_state', 'save_config'),
+  deviceRow('vfio_save_cleanup', 'save_cleanup'),
 
   // Loading. Up to 9.2 there is one event for the config, at its end.
   row('vfio_load_state', 'load_record').as('%D data %w', (_, device, word) => {
@@ -200,27 +194,15 @@ export const VFIO_ROWS: readonly Row[] = [
     size,
     result: ret === 0 ? size : ret,
   })),
-  row('vfio_load_device_config_state', 'load_config_end').as('%D', (_, device) => ({
-    kind: 'load_config_end',
-    device,
-  })),
-  row('vfio_load_device_config_state_start', 'load_config_start').as('%D', (_, device) => ({
-    kind: 'load_config_start',
-    device,
-  })),
-  row('vfio_load_device_config_state_end', 'load_config_end').as('%D', (_, device) => ({
-    kind: 'load_config_end',
-    device,
-  })),
+  deviceRow('vfio_load_device_config_state', 'load_config_end'),
+  deviceRow('vfio_load_device_config_state_start', 'load_config_start'),
+  deviceRow('vfio_load_device_config_state_end', 'load_config_end'),
   row('vfio_load_state_device_buffer_incoming', 'load_buffer_queued').as('%D idx %d', (_, device, index) => ({
     kind: 'load_buffer_queued',
     device,
     index,
   })),
-  row('vfio_load_bufs_thread_start', 'load_thread_start').as('%D', (_, device) => ({
-    kind: 'load_thread_start',
-    device,
-  })),
+  deviceRow('vfio_load_bufs_thread_start', 'load_thread_start'),
   row('vfio_load_state_device_buffer_load_start', 'load_buffer_start').as(
     '%D idx %d',
     (_, device, index) => ({
@@ -234,15 +216,9 @@ export const VFIO_ROWS: readonly Row[] = [
     device,
     index,
   })),
-  row('vfio_load_state_device_buffer_end', 'load_buffers_done').as('%D', (_, device) => ({
-    kind: 'load_buffers_done',
-    device,
-  })),
-  row('vfio_load_bufs_thread_end', 'load_thread_end').as('%D', (_, device) => ({
-    kind: 'load_thread_end',
-    device,
-  })),
-  row('vfio_load_cleanup', 'load_cleanup').as('%D', (_, device) => ({ kind: 'load_cleanup', device })),
+  deviceRow('vfio_load_state_device_buffer_end', 'load_buffers_done'),
+  deviceRow('vfio_load_bufs_thread_end', 'load_thread_end'),
+  deviceRow('vfio_load_cleanup', 'load_cleanup'),
 
   // Reset.
   row('vfio_pci_reset', 'reset').as('%D', (log, device) => {
@@ -251,8 +227,8 @@ export const VFIO_ROWS: readonly Row[] = [
       ? { kind: 'reset', device }
       : { kind: 'reset', device, offered: false };
   }),
-  row('vfio_reset_handler', 'vm_reset').as('', () => ({ kind: 'vm_reset' })),
-  row('vfio_device_reset_handler', 'vm_reset').as('', () => ({ kind: 'vm_reset' })),
+  hostRow('vfio_reset_handler', 'vm_reset'),
+  hostRow('vfio_device_reset_handler', 'vm_reset'),
 
   // Dirty tracking.
   row('vfio_device_dirty_tracking_start', 'dirty_tracking_start').as('nr_ranges %u ', (_, ranges) => ({
