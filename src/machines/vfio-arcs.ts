@@ -47,9 +47,15 @@ export const ARCS: readonly Arc[] = [
   arc('PRE_COPY_P2P', 'STOP_COPY', 'uapi/saving-group', preCopyP2p),
 ];
 
+const arcsBySet = new WeakMap<CapabilitySet, readonly Arc[]>();
+
 /** The arcs of a device with these capabilities. */
-export function arcsOf(caps: CapabilitySet): Arc[] {
-  return ARCS.filter((each) => each.when(caps));
+export function arcsOf(caps: CapabilitySet): readonly Arc[] {
+  const known = arcsBySet.get(caps);
+  if (known) return known;
+  const arcs = ARCS.filter((each) => each.when(caps));
+  arcsBySet.set(caps, arcs);
+  return arcs;
 }
 
 /** Whether a device with these capabilities has the state at all. ERROR is everybody's. */

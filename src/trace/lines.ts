@@ -2,6 +2,14 @@
 export const MAX_LINE = 1 << 20;
 
 /**
+ * The text on its own. A part of a line keeps the whole line in memory for as long as it lives; what is
+ * remembered beyond its line must be detached.
+ */
+export function detached(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le');
+}
+
+/**
  * Cuts blocks of bytes into lines for readers that handle every line as text.
  * Calls `line(text, number)` for each, number from 1, without the newline and a CR before it.
  */
@@ -10,9 +18,12 @@ export class LineSplitter {
   #restLength = 0;
   #number = 0;
   readonly #line: (text: string, number: number) => void;
+  readonly #longest: number;
 
-  constructor(line: (text: string, number: number) => void) {
+  /** @param longest bytes of a line that are kept, for formats that have no longer ones */
+  constructor(line: (text: string, number: number) => void, longest = MAX_LINE) {
     this.#line = line;
+    this.#longest = longest;
   }
 
   /** Lines seen so far. */
@@ -40,7 +51,7 @@ export class LineSplitter {
   }
 
   #keep(part: Buffer): void {
-    const room = MAX_LINE - this.#restLength;
+    const room = this.#longest - this.#restLength;
     if (room <= 0) return;
     const kept = Buffer.from(part.subarray(0, room));
     this.#rest.push(kept);
@@ -48,9 +59,9 @@ export class LineSplitter {
   }
 
   #emit(part: Buffer): void {
-    let line = part.subarray(0, MAX_LINE);
+    let line = part.subarray(0, this.#longest);
     if (this.#restLength > 0) {
-      line = Buffer.concat([...this.#rest, part]).subarray(0, MAX_LINE);
+      line = Buffer.concat([...this.#rest, part]).subarray(0, this.#longest);
       this.#rest = [];
       this.#restLength = 0;
     }

@@ -1,4 +1,5 @@
 import type { EventKind, TraceEvent } from './event.js';
+import { detached } from './lines.js';
 
 /** What a parser counts. Every line is decoded, ignored or malformed; nothing is dropped unseen. */
 export interface ParseCounts {
@@ -80,5 +81,5 @@ const UNKNOWN_LIMIT = 1000;
 export function countUnknown(counts: ParseCounts, name: string): void {
   const seen = counts.unknown.get(name);
   if (seen !== undefined) counts.unknown.set(name, seen + 1);
-  else if (counts.unknown.size < UNKNOWN_LIMIT) counts.unknown.set(name, 1);
+  else if (counts.unknown.size < UNKNOWN_LIMIT) counts.unknown.set(detached(name), 1);
 }

@@ -3,7 +3,7 @@ import type { DeviceView } from '../rules/rule.js';
 import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import type { MigState } from '../uapi/vfio.js';
 import { Alternatives, type Observation } from './alternatives.js';
-import type { HostTracker, Listener } from './host-tracker.js';
+import type { Handlers, HostTracker, Listener } from './host-tracker.js';
 
 /** The machines that follow one device, made when they are first needed. */
 export type DeviceMachine =
@@ -18,6 +18,7 @@ export type DeviceMachine =
 export class DeviceTracker implements DeviceView {
   readonly #machines = new Map<DeviceMachine, Alternatives>();
   readonly seen = new Set<EventKind>();
+  readonly watchers: Handlers;
   /** The trace shows the device being opened, so machines start in their initial state. */
   opened = false;
   request: EventOf<'set_state'> | null = null;
@@ -38,7 +39,15 @@ export class DeviceTracker implements DeviceView {
     readonly id: string,
     readonly host: HostTracker,
     readonly listener: Listener,
-  ) {}
+  ) {
+    this.watchers = listener.watchDevice(this);
+  }
+
+  /** An event of this kind has come for the first time. */
+  see(kind: EventKind, relevant: boolean): void {
+    this.seen.add(kind);
+    this.relevant ||= relevant;
+  }
 
   /** The followers of a machine for this device. */
   machine(name: DeviceMachine): Alternatives {

@@ -2,17 +2,15 @@ import { profileDeviation } from '../machines/profiles.js';
 import type { Rule, Scope, Watch } from '../rules/rule.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
 import type { Alternatives, Observation } from './alternatives.js';
+import { Crowd } from './crowd.js';
 import type { DeviceTracker } from './device-tracker.js';
 import { Findings, type Witness } from './findings.js';
 import { getOrAdd } from './get-or-add.js';
-import { HostTracker, type Listener } from './host-tracker.js';
+import { type Handler, type Handlers, HostTracker, type Listener } from './host-tracker.js';
 import { MEASURED, Measure } from './measure.js';
 import { DEVICE_PROJECTION } from './project-device.js';
 import { HOST_PROJECTION } from './project-host.js';
 import { RefusalRules, refusalOf, refusalText, resynchronise } from './refusals.js';
-
-type Handler = (event: TraceEvent) => void;
-type Handlers = Map<EventKind, Handler[]>;
 
 /** Kinds of event that move a device's protocol: one of them is enough for a verdict on the device. */
 const RELEVANT: ReadonlySet<EventKind> = new Set<EventKind>([
@@ -34,13 +32,12 @@ export class Engine implements Listener {
   readonly checked = new Set<string>();
   readonly findings: Findings;
   readonly measure = new Measure();
+  readonly crowd = new Crowd();
   readonly #rules: readonly Rule[];
   readonly #refusals: RefusalRules;
-  readonly #deviceHandlers = new Map<DeviceTracker, Handlers>();
-  readonly #hostHandlers = new Map<HostTracker, Handlers>();
   readonly #traceHandlers: Handlers;
   readonly #ends: (() => void)[] = [];
-  readonly #everything: Witness = { seen: new Set<EventKind>() };
+  #last: HostTracker | null = null;
 
   constructor(
     rules: readonly Rule[],
@@ -49,8 +46,15 @@ export class Engine implements Listener {
     this.#rules = rules;
     this.findings = new Findings(options.profile, options.limit, profileDeviation, options.traced);
     this.#refusals = new RefusalRules(rules, this.checked);
-    const all = () => [this.#everything];
-    this.#traceHandlers = this.#start((rule) => rule.trace?.(this.#scope(rule, all)));
+    const engine = this;
+    const all: Witness[] = [
+      {
+        get seen() {
+          return engine.seen;
+        },
+      },
+    ];
+    this.#traceHandlers = this.#start((rule) => rule.trace?.(this.#scope(rule, () => all)));
   }
 
   /** The kinds of event that some machine, rule or measurement of such an engine listens to. */
@@ -60,37 +64,21 @@ export class Engine implements Listener {
       kinds.add(kind as EventKind);
     for (const rule of rules) for (const kind of rule.needs) kinds.add(kind);
     const engine = new Engine(rules, { limit: 0 });
-    engine.process({ kind: 'device_open', host: '', device: '' });
-    for (const handlers of [
-      ...engine.#deviceHandlers.values(),
-      ...engine.#hostHandlers.values(),
-      engine.#traceHandlers,
-    ])
-      for (const kind of handlers.keys()) kinds.add(kind);
+    const host = engine.#host('');
+    for (const { watchers } of [host, host.device(''), { watchers: engine.#traceHandlers }])
+      for (const kind of watchers.keys()) kinds.add(kind);
     return kinds;
   }
 
   /** Takes the next event. */
   process(event: TraceEvent): void {
-    const host = this.#host(event.host);
-    host.seen.add(event.kind);
-    (this.#everything.seen as Set<EventKind>).add(event.kind);
-    if ('device' in event) this.#deviceEvent(host.device(event.device), event);
-    else HOST_PROJECTION[event.kind]?.(host, event as never);
-    call(this.#hostHandlers.get(host), event);
+    if (!this.crowd.admits(event)) return;
+    const host = this.#last?.id === event.host ? this.#last : this.#host(event.host);
+    if ('device' in event) deviceEvent(host.device(event.device), event);
+    else hostEvent(host, event);
+    call(host.watchers, event);
     call(this.#traceHandlers, event);
     this.measure.take(host, event);
-  }
-
-  #deviceEvent(device: DeviceTracker, event: TraceEvent): void {
-    device.seen.add(event.kind);
-    if (RELEVANT.has(event.kind)) device.relevant = true;
-    device.beginEvent();
-    (DEVICE_PROJECTION[event.kind as keyof typeof DEVICE_PROJECTION] as DeviceStep)?.(device, event as never);
-    call(
-      getOrAdd(this.#deviceHandlers, device, () => this.#startDevice(device)),
-      event,
-    );
   }
 
   /** The trace is over: rules say what only the end can tell. */
@@ -100,7 +88,9 @@ export class Engine implements Listener {
 
   /** All kinds of event that came. */
   get seen(): ReadonlySet<EventKind> {
-    return this.#everything.seen;
+    const hosts = [...this.hosts.values()];
+    const witnesses = hosts.flatMap((host) => [host, ...host.devices.values()]);
+    return new Set(witnesses.flatMap(({ seen }) => [...seen]));
   }
 
   exercise(machine: Alternatives, what: Observation): void {
@@ -118,29 +108,22 @@ export class Engine implements Listener {
     const rule = this.#refusals.ruleOf(refusal);
     this.checked.add(rule.id);
     const text = { ...refusalText(rule, refusal, machine), device: device?.id };
-    this.findings.add(rule, event, text, device ? [device, host] : [host]);
+    this.findings.add(rule, event, text, device ? [device, host] : [host, ...host.devices.values()]);
     resynchronise(machine, what);
     device?.moved();
   }
 
   #host(id: string): HostTracker {
-    const known = this.hosts.get(id);
-    if (known) return known;
-    const made = new HostTracker(id, this);
-    this.hosts.set(id, made);
-    this.#hostHandlers.set(
-      made,
-      this.#start((rule) =>
-        rule.host?.(
-          made,
-          this.#scope(rule, () => [made, ...made.devices.values()]),
-        ),
-      ),
-    );
-    return made;
+    this.#last = getOrAdd(this.hosts, id, () => new HostTracker(id, this));
+    return this.#last;
   }
 
-  #startDevice(device: DeviceTracker): Handlers {
+  watchHost(host: HostTracker): Handlers {
+    const witnesses = () => [host, ...host.devices.values()];
+    return this.#start((rule) => rule.host?.(host, this.#scope(rule, witnesses)));
+  }
+
+  watchDevice(device: DeviceTracker): Handlers {
     const witnesses = [device, device.host];
     return this.#start((rule) =>
       rule.device?.(
@@ -178,9 +161,21 @@ export class Engine implements Listener {
   }
 }
 
-type DeviceStep = ((device: DeviceTracker, event: never) => void) | undefined;
+type Step<T> = ((tracker: T, event: never) => void) | undefined;
 
-function call(handlers: Handlers | undefined, event: TraceEvent): void {
-  const list = handlers?.get(event.kind);
+function deviceEvent(device: DeviceTracker, event: TraceEvent & { device: string }): void {
+  if (!device.seen.has(event.kind)) device.see(event.kind, RELEVANT.has(event.kind));
+  device.beginEvent();
+  (DEVICE_PROJECTION[event.kind] as Step<DeviceTracker>)?.(device, event as never);
+  call(device.watchers, event);
+}
+
+function hostEvent(host: HostTracker, event: TraceEvent): void {
+  host.seen.add(event.kind);
+  (HOST_PROJECTION[event.kind] as Step<HostTracker>)?.(host, event as never);
+}
+
+function call(handlers: Handlers, event: TraceEvent): void {
+  const list = handlers.get(event.kind);
   if (list) for (const handler of list) handler(event);
 }

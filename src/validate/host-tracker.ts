@@ -2,9 +2,16 @@ import type { HostView } from '../rules/rule.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
 import { Alternatives, type Observation } from './alternatives.js';
 import { DeviceTracker } from './device-tracker.js';
+import { getOrAdd } from './get-or-add.js';
 
-/** Hears what machines are offered, and what they refuse. */
+/** What watches a scope, by kind of event. */
+export type Handler = (event: TraceEvent) => void;
+export type Handlers = Map<EventKind, Handler[]>;
+
+/** Starts the watches of a scope; hears what machines are offered, and what they refuse. */
 export interface Listener {
+  watchHost(host: HostTracker): Handlers;
+  watchDevice(device: DeviceTracker): Handlers;
   exercise(machine: Alternatives, what: Observation): void;
   refuse(
     machine: Alternatives,
@@ -25,7 +32,10 @@ export type HostMachine =
 /** Follows one host: a VMM process, or a kernel. */
 export class HostTracker implements HostView {
   readonly devices = new Map<string, DeviceTracker>();
+  /** Kinds of event about the whole host that came. */
   readonly seen = new Set<EventKind>();
+  readonly watchers: Handlers;
+  #last: DeviceTracker | null = null;
   readonly #machines = new Map<HostMachine, Alternatives>();
   vmRunning: boolean | undefined;
   status: string | undefined;
@@ -37,14 +47,14 @@ export class HostTracker implements HostView {
   constructor(
     readonly id: string,
     readonly listener: Listener,
-  ) {}
+  ) {
+    this.watchers = listener.watchHost(this);
+  }
 
   device(id: string): DeviceTracker {
-    const known = this.devices.get(id);
-    if (known) return known;
-    const made = new DeviceTracker(id, this, this.listener);
-    this.devices.set(id, made);
-    return made;
+    if (this.#last?.id === id) return this.#last;
+    this.#last = getOrAdd(this.devices, id, () => new DeviceTracker(id, this, this.listener));
+    return this.#last;
   }
 
   observe(name: HostMachine, what: Observation, event: TraceEvent): boolean {

@@ -4,6 +4,7 @@ import type { Level } from '../rules/rule.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
 import { type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
 import { InputError } from '../trace/reader.js';
+import { crowdRemark } from './crowd.js';
 import { Engine } from './engine.js';
 import { makeReport } from './make-report.js';
 import type { Report } from './report.js';
@@ -50,6 +51,7 @@ export async function validateInputs(
   const summaries: ReadSummary[] = [];
   for (const input of distinctHosts(inputs)) {
     try {
+      const before = engine.crowd.turnedAway;
       const summary = await readTrace(input, {
         emit: (event) => engine.process(event),
         wants,
@@ -58,6 +60,8 @@ export async function validateInputs(
         },
         progress: (done, total) => options.progress?.(input.file, done, total),
       });
+      const turnedAway = engine.crowd.turnedAway - before;
+      if (turnedAway > 0) summary.remarks.push(crowdRemark(turnedAway));
       summaries.push(summary);
     } catch (error) {
       if (!(error instanceof InputError) || !options.onUnreadable) throw error;

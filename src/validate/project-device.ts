@@ -11,21 +11,93 @@ import type { DeviceTracker } from './device-tracker.js';
  */
 type Projection = { [K in EventKind]?: (device: DeviceTracker, event: EventOf<K>) => void };
 
-const KNOWN_CALLS = new Set(CALL_SITES.map((site) => callEvent(site.state, site.recover)));
+/** Observations are looked up by state, not put together from names: this is the hot path. */
+function byState<T>(make: (state: MigState) => T): Readonly<Record<MigState, T>> {
+  return Object.fromEntries(MIG_STATES.map((state) => [state, make(state)])) as Record<MigState, T>;
+}
+
+const setNames = (state: MigState): string[] => [`SET.${state}`, `SET.${state}.data_fd`];
+const RESET_TO = (state: MigState): string[] => (state === 'RUNNING' ? ['RESET.ok'] : []);
+
+const GET = byState((state) => seen(`GET.${state}`));
+const NOW = byState((state) => seen(`NOW.${state}`));
+const SET = byState((state) => ({
+  withFd: seen(`SET.${state}.data_fd`),
+  withoutFd: seen(`SET.${state}`),
+  either: seen(...setNames(state)),
+  /** Nobody saw a request: by a request or, to RUNNING, by a reset. */
+  somehow: seen(...setNames(state), ...RESET_TO(state)),
+  /** After a request that failed: by the recover state's request or by a reset. */
+  afterAll: seen(...setNames(state), 'RESET.ok'),
+}));
+const FAIL = byState((requested) => ({
+  at: byState((at) => seen(`FAIL.${requested}.${at}`)),
+  anywhere: seen(...MIG_STATES.map((at) => `FAIL.${requested}.${at}`)),
+}));
+const ARC = byState((from) => byState((to) => seen(`ARC.${from}.${to}`)));
+const READ = {
+  data: seen('READ.data'),
+  end: seen('READ.end'),
+  ENOMSG: seen('READ.ENOMSG'),
+  error: seen('READ.error'),
+};
+const WRITE = { ok: seen('WRITE.ok'), error: seen('WRITE.error') };
+const PREPARE = seen('PREPARE');
+const CHANGE = seen('CHANGE');
+const DRAINED = seen('SAVE.drained');
+const RESET_OK = seen('RESET.ok');
+
+/** The calls that QEMU has, by requested and recover state. */
+const CALLS = new Map(
+  MIG_STATES.map((state) => [
+    state as string | number,
+    new Map(
+      CALL_SITES.filter((site) => site.state === state).map((site) => [
+        site.recover,
+        seen(callEvent(site.state, site.recover)),
+      ]),
+    ),
+  ]),
+);
 
 /** Observes a change that QEMU makes for one device. */
-const source = (what: string) => (device: DeviceTracker, event: TraceEvent) => {
-  device.observe('vmm-source', seen(what), event);
+const source = (name: string) => {
+  const what = seen(name);
+  return (device: DeviceTracker, event: TraceEvent) => {
+    device.observe('vmm-source', what, event);
+  };
 };
-const destination = (what: string) => (device: DeviceTracker, event: TraceEvent) => {
-  device.observe('vmm-destination', seen(what), event);
+const destination = (name: string) => {
+  const what = seen(name);
+  return (device: DeviceTracker, event: TraceEvent) => {
+    device.observe('vmm-destination', what, event);
+  };
 };
 
-/** A result of a call whose errno may be unknown: success, failure, or either. */
-function outcome(name: string, errno: number | undefined) {
-  if (errno === undefined) return seen(`${name}.ok`, `${name}.error`);
-  return seen(errno === 0 ? `${name}.ok` : `${name}.error`);
+/** The results of a call whose errno may be unknown: success, failure, or either. */
+function outcomes(name: string) {
+  const either = seen(`${name}.ok`, `${name}.error`);
+  const [ok, error] = [seen(`${name}.ok`), seen(`${name}.error`)];
+  return (errno: number | undefined) => (errno === undefined ? either : errno === 0 ? ok : error);
 }
+
+const resetOutcome = outcomes('RESET');
+const dataSizeOutcome = outcomes('DATA_SIZE');
+const startOutcome = outcomes('START');
+const stopOutcome = outcomes('STOP');
+const reportOutcome = outcomes('REPORT');
+const PRECOPY = {
+  ok: seen('PRECOPY_INFO.ok'),
+  refused: seen('PRECOPY_INFO.refused'),
+  error: seen('PRECOPY_INFO.error'),
+};
+const NOTIFIER = {
+  setup: seen('NOTIFIER.setup'),
+  switchover: seen('NOTIFIER.switchover'),
+  done: seen('NOTIFIER.done'),
+  failed: seen('NOTIFIER.failed'),
+};
+const ANY_NOTIFIER = seen('NOTIFIER.setup', 'NOTIFIER.switchover', 'NOTIFIER.done', 'NOTIFIER.failed');
 
 export const DEVICE_PROJECTION: Projection = {
   device_open: (device) => device.open(),
@@ -37,16 +109,15 @@ export const DEVICE_PROJECTION: Projection = {
   },
   set_state: setState,
   set_state_result: setStateResult,
-  get_state: (device, { state, errno, ...rest }) => {
-    if (state !== undefined && !errno)
-      device.observe('vfio-device', seen(`GET.${state}`), { state, errno, ...rest } as TraceEvent);
+  get_state: (device, event) => {
+    if (event.state !== undefined && !event.errno) device.observe('vfio-device', GET[event.state], event);
   },
   reset: (device, event) => {
     if (event.offered === false) return;
     if (!event.errno) device.lastMove = 'reset';
-    device.observe('vfio-device', outcome('RESET', event.errno), event);
-    device.followed('dma-logging')?.observe(seen('RESET.ok'));
-    if (event.errno === 0) device.followed('vfio-driver')?.observe(seen('RESET.ok'));
+    device.observe('vfio-device', resetOutcome(event.errno), event);
+    device.followed('dma-logging')?.observe(RESET_OK);
+    if (event.errno === 0) device.followed('vfio-driver')?.observe(RESET_OK);
   },
   data_read: (device, event) => {
     if (event.result > 0) device.bytesRead += event.result;
@@ -54,49 +125,48 @@ export const DEVICE_PROJECTION: Projection = {
   },
   data_write: (device, event) => {
     if (event.result > 0) device.bytesWritten += event.result;
-    device.observe('vfio-device', seen(event.result >= 0 ? 'WRITE.ok' : 'WRITE.error'), event);
+    device.observe('vfio-device', event.result >= 0 ? WRITE.ok : WRITE.error, event);
   },
   precopy_info: (device, event) => {
     if (event.errno !== undefined) device.observe('vfio-device', precopyOutcome(event.errno), event);
   },
   data_size: (device, event) => {
-    if (event.errno !== undefined) device.observe('vfio-device', outcome('DATA_SIZE', event.errno), event);
+    if (event.errno !== undefined) device.observe('vfio-device', dataSizeOutcome(event.errno), event);
   },
   dma_logging_start: (device, event) => {
-    device.observe('dma-logging', outcome('START', event.errno), event);
+    device.observe('dma-logging', startOutcome(event.errno), event);
   },
   dma_logging_stop: (device, event) => {
-    device.observe('dma-logging', outcome('STOP', event.errno), event);
+    device.observe('dma-logging', stopOutcome(event.errno), event);
   },
   dma_logging_report: (device, event) => {
-    device.observe('dma-logging', outcome('REPORT', event.errno), event);
+    device.observe('dma-logging', reportOutcome(event.errno), event);
   },
   driver_arc: (device, event) => {
-    const arc = seen(`ARC.${event.from}.${event.to}`);
+    const arc = ARC[event.from][event.to];
     if (event.errno) return;
     device.transitions++;
     // A log line at the start of an arc does not tell whether the arc succeeded.
     device.observe('vfio-driver', arc, event, event.errno === undefined);
   },
   vmstate_prepare: (device, event) => {
-    device.observe('vmm-source', seen('PREPARE'), event);
-    device.host.observe('vm-phases', seen('PREPARE'), event);
+    device.observe('vmm-source', PREPARE, event);
+    device.host.observe('vm-phases', PREPARE, event);
   },
   vmstate_change: (device, event) => {
-    device.observe('vmm-source', seen('CHANGE'), event);
-    device.host.observe('vm-phases', seen('CHANGE'), event);
+    device.observe('vmm-source', CHANGE, event);
+    device.host.observe('vm-phases', CHANGE, event);
   },
   notifier: (device, event) => {
-    const events = event.event ? [event.event] : ['setup', 'switchover', 'done', 'failed'];
-    device.observe('vmm-source', seen(...events.map((each) => `NOTIFIER.${each}`)), event);
+    device.observe('vmm-source', event.event ? NOTIFIER[event.event] : ANY_NOTIFIER, event);
   },
   save_setup: source('SAVE.setup'),
   save_iterate: source('SAVE.iterate'),
   save_complete_start: source('SAVE.drain'),
   save_complete: (device, event) => {
-    device.observe('vmm-source', seen('SAVE.drained'), event);
+    device.observe('vmm-source', DRAINED, event);
     // A drain without error has read the stream to its end.
-    if (event.errno === 0) device.observe('vfio-device', seen('READ.end'), event);
+    if (event.errno === 0) device.observe('vfio-device', READ.end, event);
   },
   save_config: source('SAVE.config'),
   save_cleanup: source('SAVE.cleanup'),
@@ -107,84 +177,67 @@ export const DEVICE_PROJECTION: Projection = {
 };
 
 function readOutcome(result: number) {
-  if (result > 0) return seen('READ.data');
-  if (result === 0) return seen('READ.end');
-  return seen(result === -ERRNO.ENOMSG! ? 'READ.ENOMSG' : 'READ.error');
+  if (result > 0) return READ.data;
+  if (result === 0) return READ.end;
+  return result === -ERRNO.ENOMSG! ? READ.ENOMSG : READ.error;
 }
 
 function precopyOutcome(errno: number) {
-  if (errno === 0) return seen('PRECOPY_INFO.ok');
-  return seen(
-    errno === ERRNO.EINVAL || errno === ERRNO.ENOTTY ? 'PRECOPY_INFO.refused' : 'PRECOPY_INFO.error',
-  );
+  if (errno === 0) return PRECOPY.ok;
+  return errno === ERRNO.EINVAL || errno === ERRNO.ENOTTY ? PRECOPY.refused : PRECOPY.error;
 }
 
 function setState(device: DeviceTracker, event: EventOf<'set_state'>): void {
   device.request = event;
   if (event.recover === undefined) return;
-  const name = callEvent(String(event.state), event.recover);
-  device.observe('vmm-set-state', seen(name), event);
+  const call = CALLS.get(event.state)?.get(event.recover);
   // A call that QEMU does not have is reported once, by vmm-set-state.
-  if (!KNOWN_CALLS.has(name)) return;
-  device.observe(event.state === 'RESUMING' ? 'vmm-destination' : 'vmm-source', seen(name), event);
+  device.observe('vmm-set-state', call ?? seen(callEvent(String(event.state), event.recover)), event);
+  if (call) device.observe(event.state === 'RESUMING' ? 'vmm-destination' : 'vmm-source', call, event);
 }
 
 function setStateResult(device: DeviceTracker, event: EventOf<'set_state_result'>): void {
   const { request } = device;
   device.request = null;
   if (event.state !== undefined && event.errno === undefined)
-    device.observe('vmm-set-state', seen(`NOW.${event.state}`), event);
+    device.observe('vmm-set-state', NOW[event.state], event);
   if (event.errno) failed(device, request, event);
   else arrived(device, request, event);
 }
 
+type Request = EventOf<'set_state'> | null;
+
 /** The device has reached a state: the requested one, or one after a failure that was not shown. */
-function arrived(
-  device: DeviceTracker,
-  request: EventOf<'set_state'> | null,
-  event: EventOf<'set_state_result'>,
-): void {
+function arrived(device: DeviceTracker, request: Request, event: EventOf<'set_state_result'>): void {
   const requested = request?.state;
   const state = event.state ?? (typeof requested === 'string' ? requested : undefined);
   if (state === undefined) return;
   device.transitions++;
   device.lastMove = 'set';
   if (event.errno === 0 || requested === state) {
-    device.observe('vfio-device', setEvents(state, event.dataFd), event);
-  } else if (requested === undefined) {
-    device.observe(
-      'vfio-device',
-      seen(...setNames(state), ...(state === 'RUNNING' ? ['RESET.ok'] : [])),
-      event,
-    );
+    const { either, withFd, withoutFd } = SET[state];
+    const how = event.dataFd === undefined ? either : event.dataFd ? withFd : withoutFd;
+    device.observe('vfio-device', how, event);
+  } else if (typeof requested !== 'string') {
+    device.observe('vfio-device', SET[state].somehow, event);
   } else {
     // QEMU went to its recover state, or reset the device: the request itself has failed somewhere.
-    const lost = device
-      .machine('vfio-device')
-      .observe(seen(...MIG_STATES.map((at) => `FAIL.${requested}.${at}`)));
-    const back = state === request?.recover ? setNames(state) : [...setNames(state), 'RESET.ok'];
-    if (lost || state === 'RUNNING') device.observe('vfio-device', seen(...back), event);
+    device.machine('vfio-device').observe(FAIL[requested].anywhere);
+    device.observe(
+      'vfio-device',
+      state === request?.recover ? SET[state].either : SET[state].afterAll,
+      event,
+    );
   }
 }
 
-function failed(
-  device: DeviceTracker,
-  request: EventOf<'set_state'> | null,
-  event: EventOf<'set_state_result'>,
-): void {
+function failed(device: DeviceTracker, request: Request, event: EventOf<'set_state_result'>): void {
   const requested = request?.state;
   device.lastMove = 'failed';
-  if (typeof requested !== 'string') {
-    if (event.state !== undefined) device.observe('vfio-device', seen(`GET.${event.state}`), event);
-    return;
+  if (typeof requested === 'string') {
+    const { at, anywhere } = FAIL[requested];
+    device.observe('vfio-device', event.state === undefined ? anywhere : at[event.state], event);
+  } else if (event.state !== undefined) {
+    device.observe('vfio-device', GET[event.state], event);
   }
-  const at = event.state === undefined ? MIG_STATES : [event.state];
-  device.observe('vfio-device', seen(...at.map((state) => `FAIL.${requested}.${state}`)), event);
-}
-
-const setNames = (state: MigState): string[] => [`SET.${state}`, `SET.${state}.data_fd`];
-
-function setEvents(state: MigState, dataFd: boolean | undefined) {
-  if (dataFd === undefined) return seen(...setNames(state));
-  return seen(dataFd ? `SET.${state}.data_fd` : `SET.${state}`);
 }

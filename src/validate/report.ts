@@ -60,12 +60,15 @@ export interface DeviceReport {
   /** Bytes read from and written to data_fds. */
   bytesRead: number;
   bytesWritten: number;
-  /** At most `MAX_SPANS`; empty when the input has no times. */
+  /** Empty when the input has no times; bounded by `MAX_SPANS`. */
   states: Span[];
 }
 
-/** Most spans that are kept for one device or host. */
+/** Most spans that are kept, over all devices and hosts. */
 export const MAX_SPANS = 100_000;
+
+/** Most attempts to migrate that are listed. */
+export const MAX_MIGRATIONS = 10_000;
 
 /** One attempt to migrate, as one host saw it. Times in microseconds; null: not seen. */
 export interface MigrationMeasurement {

@@ -37,7 +37,8 @@ function valuesOf(schema: z.core.$ZodType, name: string): fc.Arbitrary<unknown> 
   if (schema instanceof z.ZodOptional)
     return fc.option(valuesOf(schema.unwrap(), name), { nil: undefined, freq: 3 });
   const own = FIELDS[name];
-  if (own !== undefined) return own.filter((value) => z.safeParse(schema, value).success);
+  const states = schema instanceof z.ZodEnum || schema instanceof z.ZodUnion;
+  if (own !== undefined && !states) return own.filter((value) => z.safeParse(schema, value).success);
   if (schema instanceof z.ZodLiteral) return fc.constantFrom(...schema.values);
   if (schema instanceof z.ZodEnum) return fc.constantFrom(...schema.options);
   if (schema instanceof z.ZodBoolean) return fc.boolean();

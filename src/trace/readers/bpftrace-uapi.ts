@@ -54,6 +54,8 @@ const SHOWS: ReadonlySet<EventKind> = new Set<EventKind>([...SHOWS_WITHOUT_OPEN,
 const REORDER_WINDOW = 4096;
 /** A step back in time that no buffer explains, in microseconds: another recording begins. */
 const NEW_CLOCK = 10_000_000;
+/** Longest record; the recorder's are below 1 KiB. Longer ones are malformed: thousands are held for sorting. */
+const MAX_RECORD = 4096;
 /** Lines of compiler warnings that may stand before the first record. */
 const HEAD_LINES = 5000;
 
@@ -142,7 +144,10 @@ class UapiParser implements Parser {
       this.#lost += Number(/^Lost (\d{1,15}) events/.exec(text)?.[1] ?? 0);
       return;
     }
-    const fields = parseObject(text) ?? parseObject(text.replace(UNSAFE_TAIL, '}'));
+    const fields =
+      text.length > MAX_RECORD
+        ? undefined
+        : (parseObject(text) ?? parseObject(text.replace(UNSAFE_TAIL, '}')));
     if (fields === undefined) this.#malformed();
     else this.#record(fields, line);
   }

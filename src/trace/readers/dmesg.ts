@@ -27,6 +27,8 @@ const RESET = /^(?:.*: )?(\w+)_reset: called$/;
 /** Most devices that are followed at a time. */
 const DEVICE_LIMIT = 4096;
 const HEAD_LINES = 2000;
+/** Bytes of a line that are looked at; printk has a limit of 1024. */
+const LONGEST = 8192;
 
 function detect(head: Uint8Array): number {
   let stamped = 0;
@@ -154,6 +156,7 @@ function open(context: ParseContext): Parser {
     context,
     (text, place) => log.line(text, place),
     () => log.rest(),
+    LONGEST,
   );
 }
 

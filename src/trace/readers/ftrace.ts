@@ -22,6 +22,8 @@ const LOST = /\[LOST (\d{1,12}) EVENTS\]/;
 const WRITTEN = /^# entries-in-buffer\/entries-written: (\d{1,15})\/(\d{1,15})/;
 
 const HEAD_LINES = 4000;
+/** Bytes of a line that are looked at; the kernel prints an event into one page. */
+const LONGEST = 8192;
 /** Most tasks that are followed at a time. */
 const TASK_LIMIT = 4096;
 
@@ -158,6 +160,7 @@ function open(context: ParseContext): Parser {
       if (lost > 0) context.remark(`the ring buffer was too small: ${lost} kernel events are lost`);
       return kprobes.rest();
     },
+    LONGEST,
   );
 }
 

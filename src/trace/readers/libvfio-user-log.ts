@@ -54,6 +54,9 @@ const FAILED = /^(?:(.*?): )?msg0x[0-9a-f]+: cmd \d+ failed: (.+)$/;
 /** What a device is called whose log names none. */
 const NAMELESS = 'vfio-user';
 
+/** Bytes of a line that are looked at; SPDK prints at most 1024. */
+const LONGEST = 8192;
+
 /** Most devices of one log that are told apart. */
 const MAX_DEVICES = 1000;
 
@@ -195,6 +198,7 @@ export const libvfioUserLogReader: Reader = {
       context,
       (text, place) => log.read(text, place),
       () => log.finish(),
+      LONGEST,
     );
   },
 };

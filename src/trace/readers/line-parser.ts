@@ -15,12 +15,13 @@ export interface LinePlace {
 /**
  * A parser over lines of text: splits blocks, keeps the counts, drops events that nobody listens to.
  * A last line without newline that cannot be read is a cut input. `finish` gives events that a line
- * before has left open.
+ * before has left open. `longest` is how many bytes of a line are kept.
  */
 export function lineParser(
   context: ParseContext,
   read: (text: string, place: LinePlace, counts: ParseCounts) => LineResult,
   finish: () => readonly TraceEvent[] = () => [],
+  longest?: number,
 ): Parser {
   const counts = newCounts();
   const wanted = (event: TraceEvent) => context.wants === undefined || context.wants.has(event.kind);
@@ -31,17 +32,18 @@ export function lineParser(
     else if (events.length === 0) counts.ignored++;
     else counts.decoded++;
     for (const event of events ?? []) context.emit(event);
-  });
+  }, longest);
   return {
     counts,
     write: (block) => lines.write(block),
     end() {
       const before = counts.malformed;
       const open = lines.end();
-      // Events that waited for more: their lines were counted as ignored when they came.
+      // Events that waited for more: most of their lines were counted as ignored when they came.
       const late = finish().filter(wanted);
-      counts.decoded += late.length;
-      counts.ignored -= late.length;
+      const moved = Math.min(late.length, counts.ignored);
+      counts.decoded += moved;
+      counts.ignored -= moved;
       for (const event of late) context.emit(event);
       return { cut: open && counts.malformed > before };
     },

@@ -6,7 +6,9 @@ const OLD_NOTIFIERS: readonly (NotifierEvent | undefined)[] = ['setup', 'done', 
 const NEW_NOTIFIERS: readonly (NotifierEvent | undefined)[] = ['setup', 'switchover', 'done', 'failed'];
 
 /** Most devices of which something is remembered. */
-const MAX_DEVICES = 65_536;
+const MAX_DEVICES = 8192;
+/** Longest device name of which something is remembered. */
+const MAX_NAME = 256;
 
 /** Why a log of QEMU 7.2 is refused. */
 export const PROTOCOL_V1 =
@@ -41,7 +43,7 @@ export class LogMemory {
   }
 
   setFlags(device: string, flags: number): void {
-    if (this.#flags.size < MAX_DEVICES) this.#flags.set(device, flags);
+    if (this.#flags.size < MAX_DEVICES && device.length <= MAX_NAME) this.#flags.set(device, flags);
   }
 
   /** Flags of `struct vfio_device_info`, when the log showed them. */
@@ -51,7 +53,7 @@ export class LogMemory {
 
   /** A device was opened, and another line of the same opening will follow. */
   opened(device: string): void {
-    if (this.#opened.size < MAX_DEVICES) this.#opened.add(device);
+    if (this.#opened.size < MAX_DEVICES && device.length <= MAX_NAME) this.#opened.add(device);
   }
 
   /** The last line of an opening; says whether there was an earlier one. */

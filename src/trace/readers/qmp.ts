@@ -22,7 +22,9 @@ import {
 } from './qmp-messages.js';
 
 /** Most commands that wait for a reply; a monitor has a handful. */
-const PENDING_LIMIT = 1000;
+const PENDING_LIMIT = 100;
+
+const SET_CAPABILITIES = 'migrate-set-capabilities';
 
 /** Most refused commands that are told to the reader of the report. */
 const REFUSED_LIMIT = 5;
@@ -112,7 +114,8 @@ class Monitor {
 
   #command(name: unknown, message: JsonObject, at: OnHost): LineResult {
     if (typeof name !== 'string') return undefined;
-    const args = isObject(message.arguments) ? message.arguments : {};
+    // Only these arguments are looked at later; others may be large.
+    const args = name === SET_CAPABILITIES && isObject(message.arguments) ? message.arguments : {};
     if (this.#pending.length >= PENDING_LIMIT) this.#pending.shift();
     this.#pending.push({ name, args, id: message.id });
     return name === 'migrate_cancel' ? [{ kind: 'migration_cancel', ...at }] : [];
@@ -124,7 +127,7 @@ class Monitor {
       this.#refusal(command, message.error);
       return [];
     }
-    if (command?.name === 'migrate-set-capabilities') return capabilityEvents(command.args, at);
+    if (command?.name === SET_CAPABILITIES) return capabilityEvents(command.args, at);
     const isInfo =
       command === undefined ? looksLikeMigrationInfo(message.return) : command.name === 'query-migrate';
     return isInfo ? infoEvents(message.return, at) : [];

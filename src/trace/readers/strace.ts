@@ -1,6 +1,7 @@
 import { ERRNO } from '../../uapi/errno.js';
 import { IOCTLS } from '../../uapi/vfio.js';
 import type { TraceEvent } from '../event.js';
+import { detached } from '../lines.js';
 import type { ParseContext, Parser, Reader } from '../reader.js';
 import { firstLines, kinds, type LinePlace, type LineResult, lineParser } from './line-parser.js';
 import { type StraceCall, type StraceTime, straceCall, straceLine } from './strace-line.js';
@@ -20,7 +21,7 @@ const LIMIT = 4096;
 const UNFINISHED_LIMIT = 4096;
 const DAY = 86_400_000_000;
 
-const UNFINISHED = / *<unfinished \.\.\.>$/;
+const UNFINISHED = '<unfinished ...>';
 const RESUMED = /^<\.\.\. ([a-z_][a-z0-9_]*) resumed> ?/;
 const WATCHED = /^(?:ioctl|read|write|close)\(/;
 
@@ -56,9 +57,9 @@ class Strace {
     const resumed = RESUMED.exec(line.call);
     if (resumed !== null) return this.#resume(thread, line.call.slice(resumed[0].length));
     if (!WATCHED.test(line.call)) return [];
-    if (UNFINISHED.test(line.call)) {
-      const kept = line.call.replace(UNFINISHED, '').slice(0, UNFINISHED_LIMIT);
-      put(this.#unfinished, thread, { text: kept, at }, LIMIT);
+    if (line.call.endsWith(UNFINISHED)) {
+      const kept = line.call.slice(0, -UNFINISHED.length).trimEnd().slice(0, UNFINISHED_LIMIT);
+      put(this.#unfinished, thread, { text: detached(kept), at }, LIMIT);
       return [];
     }
     return this.#ended(line.call, at);

@@ -1,6 +1,6 @@
 /** Most processes, and most fds of one process, that are followed at a time. */
-const PROCESS_LIMIT = 1024;
-const FD_LIMIT = 1024;
+const PROCESS_LIMIT = 64;
+const FD_LIMIT = 4096;
 
 interface Process {
   /** Device fd → name of the device, where its opening was seen. */

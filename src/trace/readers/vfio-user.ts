@@ -44,6 +44,9 @@ interface Message extends VfioUserMessageHead {
   at: OnDevice;
 }
 
+/** Bytes of a DEVICE_FEATURE command that are remembered; what is looked at are fields at its start. */
+const FEATURE_BYTES = 64;
+
 /** What is remembered of a client's command until its reply comes. */
 type Pending =
   | { command: 'DEVICE_FEATURE'; feature: Feature }
@@ -128,6 +131,8 @@ class Connection {
     this.#pending.delete(message.msgId);
     const pending = describeRequest(message);
     if (pending === undefined) return NONE;
+    // A connection begins: replies to commands of an older one never come.
+    if (pending.command === 'VERSION') this.#pending.clear();
     if (!message.noReply) this.#pending.set(message.msgId, pending);
     if (pending.command !== 'DEVICE_FEATURE' || !isSetState(pending.feature)) return NONE;
     const state = stateIn(pending.feature.data);
@@ -193,7 +198,7 @@ function describeRequest(message: Message): Pending | undefined {
   const command = vfioUserCommand(message.command);
   switch (command) {
     case 'DEVICE_FEATURE':
-      return { command, feature: decodeFeature(payload) };
+      return { command, feature: decodeFeature(Uint8Array.from(payload.subarray(0, FEATURE_BYTES))) };
     case 'MIG_DATA_READ':
       return { command, size: VfioUserMigData.decode(payload).size };
     case 'MIG_DATA_WRITE':

@@ -1,5 +1,7 @@
 /** Most words that are remembered; further ones are made anew each time. */
-const MAX_WORDS = 65_536;
+const MAX_WORDS = 8192;
+/** Longest word that is remembered. */
+const MAX_LENGTH = 256;
 /** Places for words that are found without a look at all their bytes. */
 const SLOTS = 256;
 
@@ -28,6 +30,7 @@ export class WordCache {
   /** The text of the bytes from `from` to `to`, which are Latin-1. `view` must show the same bytes as `text`. */
   get(text: Buffer, view: DataView, from: number, to: number): string {
     const length = to - from;
+    if (length > MAX_LENGTH) return text.toString('latin1', from, to);
     const slot =
       (length * 61 + text[from]! * 7 + text[to - 1]! + text[from + (length >> 1)]! * 3) & (SLOTS - 1);
     let word = this.#slots[slot];
