@@ -21,6 +21,7 @@ export class StateSets {
     const name = sorted.join();
     const known = this.#numbers.get(name);
     if (known !== undefined) return known;
+    if (this.#sets.length >= MAX_SETS) return this.all;
     const number = this.#sets.push(sorted) - 1;
     this.#numbers.set(name, number);
     this.#grow();
@@ -61,6 +62,9 @@ export class StateSets {
 }
 
 const UNKNOWN = -2;
+
+/** Most sets that are kept. Beyond them a new set stands for all states: less is known, nothing wrong is. */
+const MAX_SETS = 16_384;
 
 /** Follows one instance of a machine: the set of states that are still possible. */
 export class Monitor {

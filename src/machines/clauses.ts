@@ -57,10 +57,6 @@ const TEXTS = {
     UAPI,
     'Arc STOP -> STOP_COPY: begins saving and returns a new data_fd; the end of the stream means that the whole state was transferred.',
   ],
-  'uapi/stop-copy-access': [
-    UAPI,
-    'STOP_COPY: the user restricts access to the device regions, or risks a corrupt stream.',
-  ],
   'uapi/resuming': [
     UAPI,
     'Arc STOP -> RESUMING: begins restoring and returns a new data_fd; the data comes from a single fd of a compatible device.',
@@ -201,10 +197,6 @@ const TEXTS = {
   'migration/one-vm': [
     'the purpose of live migration',
     'At no time do two hosts run the same VM; after a failure exactly one does.',
-  ],
-  'vfio-user/states': [
-    'libvfio-user lib/migration.c',
-    'The states of the vfio-user migration FSM and its callbacks, without P2P states.',
   ],
 } as const satisfies Record<string, readonly [string, string]>;
 

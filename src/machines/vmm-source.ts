@@ -139,7 +139,12 @@ function outgoingRegion() {
       cleaned: {
         description: 'save_cleanup has ended.',
         ...order,
-        on: { 'NOTIFIER.done': step('none'), 'NOTIFIER.setup': step('setup'), ...failed },
+        on: {
+          'NOTIFIER.done': step('none'),
+          'NOTIFIER.setup': step('setup'),
+          'SAVE.setup': step('iterating'),
+          ...failed,
+        },
       },
       failed: {
         description: 'The FAILED notifier asks for RUNNING.',

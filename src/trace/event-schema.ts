@@ -208,7 +208,7 @@ const vmmEvents = [
     event: z.enum(['setup', 'switchover', 'done', 'failed']).optional(),
     number: count.optional(),
   }),
-  hostEvent('source_cleanup', 'cleanup of the outgoing migration begins', {}),
+  hostEvent('source_cleanup', 'save_cleanup of all entries begins', {}),
   hostEvent('postcopy_start', 'the source switches to post-copy', {}),
   hostEvent('destination_setup', 'load_setup of all entries begins', {}),
   hostEvent('destination_load_end', 'the incoming stream was loaded', { errno }),

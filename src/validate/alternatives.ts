@@ -40,6 +40,8 @@ export class Observation {
 }
 
 const OBSERVATIONS = new Map<string, Observation>();
+/** Most observations that are kept: run states, and numbers that are no state, may be anything. */
+const MAX_OBSERVATIONS = 8192;
 
 /** The observation that one of these machine events happened. Equal arguments give the same object. */
 export function observation(...events: string[]): Observation {
@@ -47,6 +49,7 @@ export function observation(...events: string[]): Observation {
   const known = OBSERVATIONS.get(key);
   if (known) return known;
   const made = new Observation(events);
+  if (OBSERVATIONS.size >= MAX_OBSERVATIONS) OBSERVATIONS.clear();
   OBSERVATIONS.set(key, made);
   return made;
 }

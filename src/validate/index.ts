@@ -1,6 +1,7 @@
 import { PROFILES } from '../machines/profiles.js';
 import { RULES } from '../rules/index.js';
 import type { Level } from '../rules/rule.js';
+import { plural } from '../text/words.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
 import { type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
 import { InputError } from '../trace/reader.js';
@@ -69,7 +70,20 @@ export async function validateInputs(
     }
   }
   engine.finish();
+  const unlisted = unlistedRemark(engine);
+  if (unlisted !== null) summaries.at(-1)?.remarks.push(unlisted);
   return makeReport(engine, summaries, options);
+}
+
+/** What the measurements leave out, or null. */
+function unlistedRemark({ measure: { unlisted } }: Engine): string | null {
+  const parts = [
+    ...(unlisted.migrations > 0 ? [plural(unlisted.migrations, 'migration')] : []),
+    ...(unlisted.spans > 0 ? [plural(unlisted.spans, 'change of state', 'changes of state')] : []),
+  ];
+  return parts.length === 0
+    ? null
+    : `too many to list: ${parts.join(' and ')} more were judged, not measured`;
 }
 
 /**

@@ -3,6 +3,7 @@ import { RULES } from '../rules/index.js';
 import type { Level, Rule } from '../rules/rule.js';
 import type { EventKind } from '../trace/event.js';
 import type { ReadSummary } from '../trace/open.js';
+import { crowdRemark } from './crowd.js';
 import type { DeviceTracker } from './device-tracker.js';
 import type { Engine } from './engine.js';
 import type { HostTracker } from './host-tracker.js';
@@ -33,7 +34,7 @@ export function makeReport(
   const devices = [...engine.hosts.values()].flatMap((host) =>
     [...host.devices.values()].map((device) => deviceReport(engine, device, broken, judged)),
   );
-  const verdict = overall(devices, broken);
+  const verdict = overall(engine, devices, broken);
   const kept = standing.slice(0, options.maxFindings ?? standing.length);
   return {
     schema: REPORT_SCHEMA,
@@ -99,12 +100,14 @@ function hostReport(engine: Engine, host: HostTracker): HostReport {
   return { id: host.id, role, version: host.version, statuses, runStates };
 }
 
-function overall(devices: readonly DeviceReport[], broken: readonly Finding[]): Verdict {
+function overall(engine: Engine, devices: readonly DeviceReport[], broken: readonly Finding[]): Verdict {
   if (broken.length > 0) return 'violation';
+  if (engine.crowd.turnedAway > 0) return 'inconclusive';
   return devices.some(({ verdict }) => verdict === 'conformant') ? 'conformant' : 'inconclusive';
 }
 
 function reasonOf(engine: Engine, devices: readonly DeviceReport[]): string {
+  if (engine.crowd.turnedAway > 0) return crowdRemark(engine.crowd.turnedAway);
   if (devices.length === 0) return 'the input shows no VFIO device';
   const seen = [...engine.hosts.values()].some((host) =>
     [...host.devices.values()].some((each) => each.relevant),

@@ -4,7 +4,7 @@ import type { MigState } from '../uapi/vfio.js';
 import type { DeviceTracker } from './device-tracker.js';
 import { getOrAdd } from './get-or-add.js';
 import type { HostTracker } from './host-tracker.js';
-import { MAX_SPANS, type MigrationMeasurement, type Span } from './report.js';
+import { MAX_MIGRATIONS, MAX_SPANS, type MigrationMeasurement, type Span } from './report.js';
 
 /** What is measured of one device while the trace is read. */
 interface DeviceMeasure {
@@ -21,12 +21,18 @@ interface HostMeasure {
   current: (MigrationMeasurement & { stopped: number | null; syncs: number; exact: number }) | null;
 }
 
+/** Longest name of a span; what is longer is no state. */
+const MAX_NAME = 256;
+
 /** The kinds of event that are measured and may interest nobody else. */
 export const MEASURED: readonly EventKind[] = ['run_state', 'bitmap_sync', 'query_pending'];
 
 /** Times, bytes and rounds, taken from the same pass. All times in microseconds. */
 export class Measure {
   readonly migrations: MigrationMeasurement[] = [];
+  /** Attempts and spans beyond the bounds of the report. */
+  unlisted = { migrations: 0, spans: 0 };
+  #spans = 0;
   readonly #devices = new Map<DeviceTracker, DeviceMeasure>();
   readonly #hosts = new Map<HostTracker, HostMeasure>();
 
@@ -46,7 +52,7 @@ export class Measure {
         this.#status(host, event);
         break;
       case 'run_state':
-        changed(this.#host(host).runStates, event.to, event.t);
+        this.#changed(this.#host(host).runStates, event.to, event.t);
         break;
       case 'vm_state':
         this.#vm(host, event);
@@ -89,7 +95,7 @@ export class Measure {
       measure.times[measure.state] = (measure.times[measure.state] ?? 0) + (t - measure.since);
     measure.state = state;
     measure.since = t;
-    changed(measure.spans, state, t);
+    this.#changed(measure.spans, state, t);
   }
 
   #bytes(host: HostTracker, device: DeviceTracker, bytes: number): void {
@@ -102,7 +108,7 @@ export class Measure {
 
   #status(host: HostTracker, { status, t }: EventOf<'migration_status'>): void {
     const measure = this.#host(host);
-    changed(measure.statuses, status, t);
+    this.#changed(measure.statuses, status, t);
     if (status === 'setup') {
       this.#end(measure, 'unfinished', t);
       measure.current = newAttempt(host.id, t);
@@ -127,6 +133,10 @@ export class Measure {
     if (!measure.current) return;
     const { stopped, syncs, exact, ...attempt } = measure.current;
     measure.current = null;
+    if (this.migrations.length >= MAX_MIGRATIONS) {
+      this.unlisted.migrations++;
+      return;
+    }
     this.migrations.push({
       ...attempt,
       outcome,
@@ -134,6 +144,20 @@ export class Measure {
       total: t !== undefined && attempt.start !== null ? t - attempt.start : null,
       downtime: outcome === 'completed' && t !== undefined && stopped !== null ? t - stopped : null,
     });
+  }
+
+  /** Ends the last span and begins one; a state that is not known (null) begins none. */
+  #changed(spans: Span[], name: string | null, t: number | undefined): void {
+    if (t === undefined) return;
+    const last = spans.at(-1);
+    if (last?.end === null) last.end = t;
+    if (name === null) return;
+    if (this.#spans >= MAX_SPANS || name.length > MAX_NAME) {
+      this.unlisted.spans++;
+      return;
+    }
+    this.#spans++;
+    spans.push({ name, start: t, end: null });
   }
 
   #host(host: HostTracker): HostMeasure {
@@ -155,12 +179,4 @@ function newAttempt(host: string, t: number | undefined): NonNullable<HostMeasur
     syncs: 0,
     exact: 0,
   };
-}
-
-/** Ends the last span and begins one; a state that is not known (null) begins none. */
-function changed(spans: Span[], name: string | null, t: number | undefined): void {
-  if (t === undefined) return;
-  const last = spans.at(-1);
-  if (last?.end === null) last.end = t;
-  if (name !== null && spans.length < MAX_SPANS) spans.push({ name, start: t, end: null });
 }

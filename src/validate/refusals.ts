@@ -6,6 +6,9 @@ import type { DeviceTracker } from './device-tracker.js';
 import type { FindingText } from './findings.js';
 import { getOrAdd } from './get-or-add.js';
 
+/** Most observations of a machine for which open claims are kept. */
+const MAX_OPEN = 8192;
+
 /** Finds the rule that a refusal breaks, and the rules that an accepted event puts to the test. */
 export class RefusalRules {
   readonly #byMachine = new Map<string, Rule[]>();
@@ -47,6 +50,7 @@ export class RefusalRules {
 
   #openOf(machine: string, what: Observation): { rules: Rule[]; key: number } {
     const byObservation = getOrAdd(this.#open, machine, () => new Map());
+    if (byObservation.size >= MAX_OPEN) byObservation.clear();
     return getOrAdd(byObservation, what, () => ({ rules: this.#exercisedBy(machine, what), key: -2 }));
   }
 

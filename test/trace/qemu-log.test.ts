@@ -179,8 +179,7 @@ describe('formats that changed', () => {
       read(
         'migrate_fd_cancel ',
         'migration_cancel ',
-        'migrate_fd_cleanup ',
-        'migration_cleanup ',
+        'savevm_state_cleanup ',
         'migrate_fd_error error=a',
         'migrate_error error=Gerät fehlt',
         'vfio_reset_handler ',
@@ -193,7 +192,6 @@ describe('formats that changed', () => {
     ).toEqual([
       'migration_cancel',
       'migration_cancel',
-      'source_cleanup',
       'source_cleanup',
       'migration_error a',
       'migration_error Gerät fehlt',

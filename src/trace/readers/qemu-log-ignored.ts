@@ -96,7 +96,8 @@ export const IGNORED_EVENTS: readonly string[] = [
     qemu_savevm_send_postcopy_ram_discard save_postcopy_prepare savevm_command_send savevm_section_end
     savevm_section_skip savevm_section_start savevm_send_colo_enable savevm_send_ping
     savevm_send_postcopy_listen savevm_send_postcopy_resume savevm_send_postcopy_run
-    savevm_send_recv_bitmap savevm_state_cleanup savevm_state_complete_precopy savevm_state_header
+    savevm_send_recv_bitmap savevm_state_complete_precopy savevm_state_header
+    migration_cleanup migrate_fd_cleanup
     savevm_state_iterate savevm_state_resume_prepare vmstate_downtime_checkpoint vmstate_downtime_load
     vmstate_downtime_save vmstate_field_exists vmstate_load vmstate_load_field_error vmstate_load_state
     vmstate_load_state_end vmstate_load_state_fail vmstate_load_state_field vmstate_load_state_success

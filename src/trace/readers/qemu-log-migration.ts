@@ -66,8 +66,7 @@ export const MIGRATION_ROWS: readonly Row[] = [
     dirtyPages,
   })),
   hostRow('migration_thread_after_loop', 'source_thread_end'),
-  hostRow('migration_cleanup', 'source_cleanup'),
-  hostRow('migrate_fd_cleanup', 'source_cleanup'),
+  hostRow('savevm_state_cleanup', 'source_cleanup'),
   hostRow('postcopy_start', 'postcopy_start'),
 
   // Destination.

@@ -106,8 +106,7 @@ export const FORMATS: Readonly<Record<string, readonly string[]>> = {
   migration_precopy_complete: [''],
   migration_bitmap_sync_end: ['dirty_pages %lu'],
   migration_thread_after_loop: [''],
-  migration_cleanup: [''],
-  migrate_fd_cleanup: [''],
+  savevm_state_cleanup: [''],
   postcopy_start: [''],
 
   loadvm_state_setup: [''],

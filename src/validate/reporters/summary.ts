@@ -4,6 +4,7 @@ import { isStdin } from './place.js';
 
 /** Devices that get a line of their own; those with violations come first. */
 const MOST_DEVICES = 24;
+const MOST_MIGRATIONS = 24;
 const MOST_NAMES = 5;
 
 /** Findings that were left out, by rule. */
@@ -59,7 +60,11 @@ export function measurementLines(report: Report, paint: Paint): string[] {
   const { migrations, timeInState } = report.measurements;
   const times = Object.entries(timeInState).filter(([, states]) => Object.keys(states).length > 0);
   const lines: string[] = [];
-  if (migrations.length > 0) lines.push(paint('bold', 'migrations'), ...migrations.flatMap(migrationLine));
+  if (migrations.length > 0) {
+    lines.push(paint('bold', 'migrations'), ...migrations.slice(0, MOST_MIGRATIONS).flatMap(migrationLine));
+    const more = migrations.length - MOST_MIGRATIONS;
+    if (more > 0) lines.push(`  and ${plural(more, 'more migration')}`);
+  }
   if (times.length > 0) lines.push(paint('bold', 'time in state'));
   for (const [device, states] of times.slice(0, MOST_DEVICES)) {
     const parts = Object.entries(states).map(([state, time]) => `${state} ${duration(time)}`);
