@@ -312,7 +312,10 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
           tracking = false;
           scope.check();
           if (!read)
-            scope.fail(event, 'the migration is completed, and no dirty bitmap was read since the devices stopped');
+            scope.fail(
+              event,
+              'the migration is completed, and no dirty bitmap was read since the devices stopped',
+            );
         },
       };
     },

@@ -4,12 +4,15 @@ import { DRIVER_ARC_RULES } from './driver-arcs.js';
 import { MULTIFD_RULES } from './multifd.js';
 import { PRECOPY_RULES } from './precopy.js';
 import { RESET_RULES } from './reset.js';
+import { RESUMING_RULES } from './resuming.js';
 import type { Rule } from './rule.js';
 import { SESSION_RULES } from './session.js';
 import { SWITCHOVER_RULES } from './switchover.js';
 import { VMM_CALL_RULES } from './vmm-calls.js';
 import { VMM_DESTINATION_RULES } from './vmm-destination.js';
 import { VMM_MIGRATION_RULES } from './vmm-migration.js';
+import { VMM_SOURCE_RULES } from './vmm-source.js';
+import { VMM_STATUS_RULES } from './vmm-status.js';
 
 export type { DeviceView, HostView, Level, Refusal, Rule, Scope, Watch } from './rule.js';
 
@@ -18,13 +21,16 @@ export const RULES: readonly Rule[] = [
   ...DEVICE_FSM_RULES,
   ...PRECOPY_RULES,
   ...SESSION_RULES,
+  ...RESUMING_RULES,
   ...RESET_RULES,
   ...DEVICE_FSM_GENERAL,
   ...DRIVER_ARC_RULES,
   ...DMA_LOGGING_RULES,
   ...VMM_CALL_RULES,
+  ...VMM_SOURCE_RULES,
   ...VMM_DESTINATION_RULES,
   ...VMM_MIGRATION_RULES,
+  ...VMM_STATUS_RULES,
   ...SWITCHOVER_RULES,
   ...MULTIFD_RULES,
 ];

@@ -15,13 +15,6 @@ function call({ events }: Refusal): string {
   return `${state} (recovering to ${recover})`;
 }
 
-const stopped = [
-  v.stop(),
-  ...d.call('PRE_COPY_P2P'),
-  d.prepare(false),
-  ...d.call('STOP_COPY'),
-  d.change(false),
-];
 const paused = [
   v.stop('paused'),
   ...d.call('RUNNING_P2P'),
@@ -30,44 +23,8 @@ const paused = [
   d.change(false, 'paused'),
 ];
 const started = [v.start(), ...d.call('RUNNING_P2P'), d.prepare(true), ...d.call('RUNNING'), d.change(true)];
-const setup = [
-  d.event('notifier', { event: 'setup' }),
-  ...d.call('PRE_COPY', 'RUNNING'),
-  d.event('save_setup'),
-];
-const cleanup = [v.event('source_cleanup'), ...d.call('STOP'), d.event('save_cleanup')];
-const drain = [
-  d.event('save_complete_start'),
-  ...d.call('STOP_COPY', 'STOP', null),
-  d.event('save_complete', { errno: 0 }),
-  d.event('save_config'),
-];
-const wholeSource = [
-  ...d.open(),
-  ...started.slice(0, 1),
-  ...callsToRun(),
-  ...setup,
-  d.event('save_iterate'),
-  ...stopped,
-  ...drain,
-  ...cleanup,
-  d.event('notifier', { event: 'done' }),
-];
-
-function callsToRun() {
-  return [...d.call('RUNNING_P2P'), d.prepare(true), ...d.call('RUNNING'), d.change(true)];
-}
 
 const vmNeeds = ['vm_state', 'set_state', 'set_state_result', 'vmstate_change'] as const;
-const orderNeeds = [
-  'notifier',
-  'save_setup',
-  'source_cleanup',
-  'save_cleanup',
-  'set_state',
-  'set_state_result',
-] as const;
-
 /** The SET_STATE calls of a VMM and the two phases of a VM stop or start. */
 export const VMM_CALL_RULES: readonly Rule[] = [
   {
@@ -206,8 +163,7 @@ export const VMM_CALL_RULES: readonly Rule[] = [
     conformant: [...d.open(), ...paused],
     violating: [
       ...d.open(),
-      ...started.slice(0, 1),
-      ...callsToRun(),
+      ...started,
       ...d.call('RUNNING_P2P'),
       v.stop('paused'),
       ...d.call('RUNNING_P2P', 'ERROR', null),
@@ -291,105 +247,6 @@ export const VMM_CALL_RULES: readonly Rule[] = [
       d.change(true),
     ],
   },
-  {
-    id: 'VMM-SRC-01',
-    title: 'PRE_COPY is requested in the set-up of a migration',
-    party: 'vmm',
-    level: 'must',
-    clause: 'qemu/save-order',
-    about: 'save_setup asks for PRE_COPY, after the set-up was notified and before anything is iterated.',
-    causes: 'A second save_setup, or a migration that was not cleaned up.',
-    needs: orderNeeds,
-    refusal: {
-      machine: 'vmm-source',
-      event: /^CALL\.PRE_COPY\.RUNNING$/,
-      message: ({ before }) => `PRE_COPY is requested while the outgoing migration is ${outgoing(before)}`,
-    },
-    conformant: wholeSource,
-    violating: [...wholeSource, ...d.call('PRE_COPY', 'RUNNING')],
-  },
-  {
-    id: 'VMM-SRC-02',
-    title: 'STOP_COPY for the drain is requested in the final drain',
-    party: 'vmm',
-    level: 'must',
-    clause: 'qemu/save-order',
-    about: 'save_complete asks for STOP_COPY after the drain began and before it ended.',
-    causes: 'Handlers that run in another order.',
-    needs: [...orderNeeds, 'save_complete_start'],
-    refusal: {
-      machine: 'vmm-source',
-      event: /^CALL\.STOP_COPY\.STOP$/,
-      message: ({ before }) =>
-        `STOP_COPY is requested for the drain while the outgoing migration is ${outgoing(before)}`,
-    },
-    conformant: wholeSource,
-    violating: [...wholeSource, ...d.call('STOP_COPY', 'STOP'), ...d.call('STOP')],
-  },
-  {
-    id: 'VMM-SRC-03',
-    title: 'the save handlers run in their order',
-    party: 'vmm',
-    level: 'must',
-    clause: 'qemu/save-order',
-    about:
-      'save_setup, iteration, final drain, config state: each once or as often as it may, in this order.',
-    causes: 'Handlers that run twice, or after cleanup.',
-    needs: orderNeeds,
-    refusal: {
-      machine: 'vmm-source',
-      event: /^SAVE\.(?!cleanup)/,
-      message: ({ events, before }) =>
-        `${WORDS[events[0]!]} while the outgoing migration is ${outgoing(before)}`,
-    },
-    conformant: wholeSource,
-    violating: [...wholeSource, d.event('save_iterate')],
-  },
-  {
-    id: 'VMM-SRC-04',
-    title: 'a migration is cleaned up once',
-    party: 'vmm',
-    level: 'must',
-    clause: 'qemu/save-order',
-    about:
-      'save_cleanup of each device runs in the cleanup of the migration, which comes once for each attempt.',
-    causes: 'An error path that cleans up twice, or not at all.',
-    needs: orderNeeds,
-    refusal: {
-      machine: 'vmm-source',
-      event: /^(CLEANUP|SAVE\.cleanup)$/,
-      message: ({ events, before }) =>
-        `${WORDS[events[0]!]} while the outgoing migration is ${outgoing(before)}`,
-    },
-    conformant: wholeSource,
-    violating: [
-      ...d.open(),
-      ...started,
-      ...setup,
-      d.event('save_cleanup'),
-      ...cleanup.slice(0, 1),
-      d.event('save_cleanup'),
-    ],
-  },
-  {
-    id: 'VMM-SRC-05',
-    title: 'notifiers are called at their time',
-    party: 'vmm',
-    level: 'must',
-    clause: 'qemu/rollback',
-    about:
-      'SETUP begins an attempt, DONE follows the cleanup of one that succeeded, FAILED comes once, after the failure.',
-    causes: 'An event that is sent for another migration mode, or twice.',
-    needs: orderNeeds,
-    refusal: {
-      machine: 'vmm-source',
-      event: /^NOTIFIER\./,
-      message: ({ events, before }) =>
-        `the notifier ${events.map((each) => each.slice(9)).join(' or ')} is called while the outgoing migration is ${outgoing(before)}`,
-    },
-    conformant: wholeSource,
-    violating: [...wholeSource, d.event('notifier', { event: 'done' })],
-  },
 ];
 
 const WORDS: Readonly<Record<string, string>> = {
@@ -397,13 +254,6 @@ const WORDS: Readonly<Record<string, string>> = {
   CHANGE: 'the last phase ends',
   'VM.stop': 'a VM stop begins',
   'VM.start': 'a VM start begins',
-  'SAVE.setup': 'save_setup ends',
-  'SAVE.iterate': 'a PART section is written',
-  'SAVE.drain': 'the final drain begins',
-  'SAVE.drained': 'the final drain ends',
-  'SAVE.config': 'the config state is written',
-  'SAVE.cleanup': 'save_cleanup ends',
-  CLEANUP: 'the cleanup of the migration begins',
 };
 
 const PHASES: Readonly<Record<string, string>> = {
@@ -418,12 +268,6 @@ const PHASES: Readonly<Record<string, string>> = {
   start_last_asked: 'in its last phase of a start',
 };
 
-const unique = (words: string[]): string => [...new Set(words)].join(' or ');
-
 function phase(before: readonly string[]): string {
-  return unique(before.map((each) => PHASES[each.split(' ')[0]!] ?? each));
-}
-
-function outgoing(before: readonly string[]): string {
-  return unique(before.map((each) => ({ none: 'not begun' })[each.split(' ')[1]!] ?? each.split(' ')[1]!));
+  return [...new Set(before.map((each) => PHASES[each.split(' ')[0]!] ?? each))].join(' or ');
 }
