@@ -9,9 +9,14 @@ export class StateSets {
   readonly #sets: Uint16Array[] = [];
   /** Step by set and event: a set, REFUSED, or UNKNOWN while nobody asked. */
   #next = new Int32Array(0);
+  /** Names of states, shared by all that list them. */
+  readonly #names: readonly string[];
+  readonly #configurations: (readonly string[])[] = [];
+  readonly #firsts: (readonly string[])[] = [];
   readonly all: number;
 
   constructor(readonly automaton: Automaton) {
+    this.#names = automaton.states.map((configuration) => configuration.join(' '));
     this.all = this.intern(automaton.states.map((_, state) => state));
   }
 
@@ -31,6 +36,19 @@ export class StateSets {
   /** The states of a set, ascending. */
   states(set: number): Uint16Array {
     return this.#sets[set]!;
+  }
+
+  /** The configurations of a set, their regions joined by a blank. */
+  configurations(set: number): readonly string[] {
+    this.#configurations[set] ??= Array.from(this.states(set), (state) => this.#names[state]!);
+    return this.#configurations[set];
+  }
+
+  /** The states of the first region in a set. */
+  first(set: number): readonly string[] {
+    const { states } = this.automaton;
+    this.#firsts[set] ??= [...new Set(Array.from(this.states(set), (state) => states[state]![0]!))];
+    return this.#firsts[set];
   }
 
   /** The set after an event, or REFUSED when no state of it takes the event. */
@@ -66,6 +84,51 @@ const UNKNOWN = -2;
 /** Most sets that are kept. Beyond them a new set stands for all states: less is known, nothing wrong is. */
 const MAX_SETS = 16_384;
 
+/**
+ * An observation as one automaton sees it: one of several events happened (indices; -1 is an event that
+ * the automaton does not know and that nothing explains). Where it leads is kept by set.
+ */
+export class Moves {
+  #next = new Int32Array(64).fill(UNKNOWN);
+  /** Where a set was put after it had refused the observation. */
+  readonly repairs = new Map<number, number>();
+  /** What somebody remembers about the observation, and who: others do not look at it. */
+  note: { readonly owner: unknown } | undefined;
+
+  constructor(
+    readonly sets: StateSets,
+    readonly events: readonly number[],
+  ) {}
+
+  /** The set after the observation, or REFUSED when no state of the set takes any of its events. */
+  from(set: number): number {
+    const known = set < this.#next.length ? this.#next[set]! : UNKNOWN;
+    return known === UNKNOWN ? this.#compute(set) : known;
+  }
+
+  #compute(set: number): number {
+    const result = this.#after(set);
+    if (set >= this.#next.length) {
+      const larger = new Int32Array(set * 2).fill(UNKNOWN);
+      larger.set(this.#next);
+      this.#next = larger;
+    }
+    this.#next[set] = result;
+    return result;
+  }
+
+  #after(set: number): number {
+    const { sets, events } = this;
+    if (events.length === 1) return events[0]! < 0 ? REFUSED : sets.step(set, events[0]!);
+    const states: number[] = [];
+    for (const event of events) {
+      const after = event < 0 ? REFUSED : sets.step(set, event);
+      if (after !== REFUSED) states.push(...sets.states(after));
+    }
+    return states.length > 0 ? sets.intern(states) : REFUSED;
+  }
+}
+
 /** Follows one instance of a machine: the set of states that are still possible. */
 export class Monitor {
   #set: number;
@@ -77,34 +140,20 @@ export class Monitor {
     this.#set = start === 'initial' ? sets.intern([0]) : sets.all;
   }
 
-  /**
-   * Takes an observation: one of several events happened (indices; -1 is an event that the machine
-   * does not know and that nothing explains). Returns false, and stays where it was, when no possible
-   * state takes any of them.
-   */
-  observe(events: readonly number[]): boolean {
-    const after = this.#after(events);
+  /** Takes an observation. Returns false, and stays where it was, when no possible state takes it. */
+  observe(moves: Moves): boolean {
+    const after = moves.from(this.#set);
     if (after === REFUSED) return false;
     this.#set = after;
     return true;
   }
 
   /** As `observe`, for something that was tried and may have failed: the states before stay possible. */
-  observeMaybe(events: readonly number[]): boolean {
-    const after = this.#after(events);
+  observeMaybe(moves: Moves): boolean {
+    const after = moves.from(this.#set);
     if (after === REFUSED) return false;
     this.#set = this.sets.intern([...this.sets.states(this.#set), ...this.sets.states(after)]);
     return true;
-  }
-
-  #after(events: readonly number[]): number {
-    if (events.length === 1) return events[0]! < 0 ? REFUSED : this.sets.step(this.#set, events[0]!);
-    const states: number[] = [];
-    for (const event of events) {
-      const set = event < 0 ? REFUSED : this.sets.step(this.#set, event);
-      if (set !== REFUSED) states.push(...this.sets.states(set));
-    }
-    return states.length > 0 ? this.sets.intern(states) : REFUSED;
   }
 
   /** The set's number: equal numbers are equal sets, for monitors of the same `StateSets`. */
@@ -112,17 +161,15 @@ export class Monitor {
     return this.#set;
   }
 
+  /** Puts the monitor into a set of its `StateSets`. */
+  put(set: number): void {
+    this.#set = set;
+  }
+
   /** Puts the monitor where the trace says the machine must be now. No state fits: all are possible. */
   restart(fits: (state: number) => boolean): void {
     const states = this.sets.automaton.states.map((_, state) => state).filter(fits);
     this.#set = states.length > 0 ? this.sets.intern(states) : this.sets.all;
-  }
-
-  /** The states of one region that are still possible. */
-  region(index: number): string[] {
-    const names = new Set<string>();
-    for (const state of this.sets.states(this.#set)) names.add(this.sets.automaton.states[state]![index]!);
-    return [...names];
   }
 
   /** The possible states as reports write them. */

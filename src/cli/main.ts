@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander';
 import { InputError } from '../trace/reader.js';
 import { EXIT, UsageError } from './exit.js';
+import { keepHeapSmall } from './heap.js';
 import { complain } from './output.js';
 import { makeProgram } from './program.js';
 
@@ -27,6 +28,7 @@ function reportUsage(error: CommanderError): number {
   return EXIT.usage;
 }
 
+keepHeapSmall();
 process.on('uncaughtException', (error) => process.exit(report(error)));
 // SIGINT keeps its default action, which works in the middle of a long read too; shells show it as 130.
 // Setting the code and returning lets standard output drain; `process.exit` would cut it.

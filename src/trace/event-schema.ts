@@ -233,10 +233,4 @@ export const traceEventSchema = z.discriminatedUnion('kind', [
   ...vmmEvents,
 ]);
 
-/** Version of the vocabulary: the first line of an NDJSON trace names it. */
-export const TRACE_SCHEMA = 'stopcopy-trace-1';
-
-/** Every kind of the vocabulary, in the order of the schema. */
-export const EVENT_KINDS: readonly z.infer<typeof traceEventSchema>['kind'][] = traceEventSchema.options.map(
-  (option) => option.shape.kind.value,
-);
+export { EVENT_KINDS, TRACE_SCHEMA } from './event-kinds.js';

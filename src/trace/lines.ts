@@ -50,6 +50,15 @@ export class LineSplitter {
     return true;
   }
 
+  /** Drops a last line that has no newline; returns whether there was one. */
+  drop(): boolean {
+    if (this.#restLength === 0) return false;
+    this.#rest = [];
+    this.#restLength = 0;
+    this.#number++;
+    return true;
+  }
+
   #keep(part: Buffer): void {
     const room = this.#longest - this.#restLength;
     if (room <= 0) return;

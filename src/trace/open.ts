@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { type Decoder, decoderFor, MAGIC_LENGTH } from './decompress.js';
 import type { EventKind, TraceEvent } from './event.js';
-import { InputError, type ParseCounts, type Parser, type Reader } from './reader.js';
+import { type Fill, InputError, type ParseCounts, type Parser, type Reader } from './reader.js';
 import { READERS } from './readers/index.js';
 import { openSource, type Source } from './source.js';
 
@@ -57,7 +57,7 @@ export async function readTrace(input: TraceInput, options: ReadOptions): Promis
   const feed = new Feed(input, options);
   const source = await openSource(input.file);
   try {
-    const broken = await pump(source, feed, options);
+    const broken = await pump(source, feed, input, options);
     return feed.finish(broken);
   } finally {
     await source.close();
@@ -65,22 +65,30 @@ export async function readTrace(input: TraceInput, options: ReadOptions): Promis
 }
 
 /** Brings all bytes of the source to the feed. Returns what is wrong with the compressed data, if anything. */
-async function pump(source: Source, feed: Feed, options: ReadOptions): Promise<string | undefined> {
+async function pump(
+  source: Source,
+  feed: Feed,
+  input: TraceInput,
+  options: ReadOptions,
+): Promise<string | undefined> {
   const head = await first(source);
   const decoder = decoderFor(head, (block) => feed.push(block));
+  const plain = decoder === undefined && input.format === undefined ? head : undefined;
+  await Promise.all(READERS.map((reader) => reader.prepare?.(plain)));
   let done = 0;
   let told = 0;
+  const progress = (length: number) => {
+    done += length;
+    if (done - told < PROGRESS) return;
+    told = done;
+    options.progress?.(done, source.size);
+  };
   try {
-    for (let block = head; block.length > 0; ) {
+    for (let block = head; block.length > 0; block = await source.next()) {
       if (decoder) await decoder.write(block);
       else feed.push(block);
-      done += block.length;
-      if (done - told >= PROGRESS) {
-        told = done;
-        options.progress?.(done, source.size);
-      }
-      const next = source.next();
-      block = next instanceof Uint8Array ? next : await next;
+      progress(block.length);
+      if (!decoder && source.fill && feed.pulls) await pullAll(source, source.fill, feed, progress);
     }
     await decoder?.end();
   } catch (error) {
@@ -88,6 +96,20 @@ async function pump(source: Source, feed: Feed, options: ReadOptions): Promise<s
   }
   options.progress?.(done, source.size);
   return undefined;
+}
+
+/** Has the parser read the rest of a plain file by itself. */
+async function pullAll(
+  source: Source,
+  fill: Fill,
+  feed: Feed,
+  progress: (length: number) => void,
+): Promise<void> {
+  for (let length = feed.pull(fill); length > 0; length = feed.pull(fill)) {
+    progress(length);
+    const turn = source.turn();
+    if (turn) await turn;
+  }
 }
 
 /** The first block, long enough to know compressed data by; a pipe may give a single byte at first. */
@@ -141,6 +163,17 @@ class Feed {
     if (this.#opened) return void this.#opened.parser.write(block);
     this.#head.push(Uint8Array.from(block));
     if (this.bytes >= HEAD) this.#open();
+  }
+
+  /** Whether the format is known, and its parser reads into a buffer of its own. */
+  get pulls(): boolean {
+    return this.#opened?.parser.pull !== undefined;
+  }
+
+  pull(fill: Fill): number {
+    const length = this.#opened?.parser.pull?.(fill) ?? 0;
+    this.bytes += length;
+    return length;
   }
 
   /** @throws InputError when nothing came, or nothing of a known format */

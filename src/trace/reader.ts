@@ -32,6 +32,9 @@ export interface ParseContext {
   remark(text: string): void;
 }
 
+/** Puts the next bytes of an input, at most `most`, into `into` at `at`; returns how many, 0 at the end. */
+export type Fill = (into: Buffer, at: number, most: number) => number;
+
 /** Reads one input. Blocks may cut lines and records anywhere. */
 export interface Parser {
   readonly counts: ParseCounts;
@@ -42,6 +45,11 @@ export interface Parser {
   readonly shows?: ReadonlySet<EventKind>;
   /** Takes the next block of (decompressed) bytes. The block may be reused by the caller afterwards. */
   write(block: Uint8Array): void;
+  /**
+   * For parsers with a buffer of their own: has the next bytes put there, which saves a copy. Returns how
+   * many there were.
+   */
+  pull?(fill: Fill): number;
   /** The input has ended; a last line without newline is read now. `cut` is true when it was incomplete. */
   end(): { cut: boolean };
 }
@@ -61,6 +69,11 @@ export interface Reader {
   detect(head: Uint8Array, file: string): number;
   /** Kinds of event that this format can show at all. A rule that needs others is not observable. */
   readonly shows: ReadonlySet<EventKind>;
+  /**
+   * Loads what `open` needs, when the input may be of this format: `head` are its first bytes, undefined
+   * when only decompression will show them, or when the format is given. Awaited before `open`.
+   */
+  prepare?(head: Uint8Array | undefined): Promise<void>;
   /** Starts reading one input. */
   open(context: ParseContext): Parser;
 }

@@ -2,7 +2,7 @@ import { read, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { InputError } from './reader.js';
+import { type Fill, InputError } from './reader.js';
 
 const readAsync = promisify(read);
 
@@ -17,7 +17,11 @@ export interface Source {
   /** Size in bytes; undefined for pipes and devices. */
   readonly size: number | undefined;
   /** The next bytes in a buffer that is used again for the next call; empty at the end. */
-  next(): Promise<Uint8Array> | Uint8Array;
+  next(): Promise<Uint8Array>;
+  /** For plain files: puts the next bytes where the caller wants them. Other work is to get a `turn` now and then. */
+  readonly fill: Fill | undefined;
+  /** Lets other work have a turn, when it is time for that. */
+  turn(): Promise<void> | undefined;
   close(): Promise<void>;
 }
 
@@ -57,30 +61,38 @@ class FdSource implements Source {
   }
 
   /** Plain files are read in place, since that is fastest; a pipe may have to be waited for. */
-  next(): Promise<Uint8Array> | Uint8Array {
+  next(): Promise<Uint8Array> {
     return this.size === undefined ? this.#wait() : this.#read();
+  }
+
+  get fill(): Fill | undefined {
+    return this.size === undefined ? undefined : this.#readInto;
+  }
+
+  turn(): Promise<void> | undefined {
+    if (this.#sinceTurn < TURN) return undefined;
+    this.#sinceTurn = 0;
+    return nextTurn();
   }
 
   async close(): Promise<void> {
     await this.#handle?.close();
   }
 
-  #read(): Promise<Uint8Array> | Uint8Array {
-    if (this.#sinceTurn >= TURN) return this.#turn();
+  async #read(): Promise<Uint8Array> {
+    await this.turn();
+    return this.#block.subarray(0, this.#readInto(this.#block, 0, BLOCK));
+  }
+
+  readonly #readInto = (into: Buffer, at: number, most: number): number => {
     try {
-      const length = readSync(this.#fd, this.#block, 0, BLOCK, null);
+      const length = readSync(this.#fd, into, at, most, null);
       this.#sinceTurn += length;
-      return this.#block.subarray(0, length);
+      return length;
     } catch (error) {
       throw ioError(this.#file, error);
     }
-  }
-
-  async #turn(): Promise<Uint8Array> {
-    this.#sinceTurn = 0;
-    await nextTurn();
-    return this.#read();
-  }
+  };
 
   async #wait(): Promise<Uint8Array> {
     for (;;) {

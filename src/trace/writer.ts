@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import type { EventKind, TraceEvent } from './event.js';
-import { EVENT_KINDS, TRACE_SCHEMA } from './event-schema.js';
+import { EVENT_KINDS, TRACE_SCHEMA } from './event-kinds.js';
 
 /** What the head of a canonical trace tells. */
 export interface TraceHead {

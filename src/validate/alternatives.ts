@@ -1,6 +1,7 @@
 import { type Automaton, compile } from '../automaton/index.js';
-import { Monitor, StateSets } from '../automaton/monitor.js';
+import { Monitor, Moves, StateSets } from '../automaton/monitor.js';
 import { CAPABILITY_SETS, type CapabilitySet, machineNamed } from '../machines/index.js';
+import { getOrAdd } from './get-or-add.js';
 
 /** Compiled machines with their state sets; made once in a process, when first asked for. */
 const COMPILED = new Map<string, StateSets>();
@@ -26,16 +27,25 @@ interface Alternative {
 
 /** Machine events, looked up once for every automaton they are used with. */
 export class Observation {
-  readonly #indices = new Map<Automaton, readonly number[]>();
+  readonly #moves = new Map<StateSets, Moves>();
+  /** Most observations are made of one machine only. */
+  #last: Moves | undefined;
 
   constructor(readonly events: readonly string[]) {}
 
-  in(automaton: Automaton): readonly number[] {
-    const known = this.#indices.get(automaton);
-    if (known) return known;
-    const indices = this.events.map((event) => automaton.eventIndex.get(event) ?? -1);
-    this.#indices.set(automaton, indices);
-    return indices;
+  in(sets: StateSets): Moves {
+    if (this.#last?.sets === sets) return this.#last;
+    const { eventIndex } = sets.automaton;
+    this.#last = getOrAdd(
+      this.#moves,
+      sets,
+      () =>
+        new Moves(
+          sets,
+          this.events.map((event) => eventIndex.get(event) ?? -1),
+        ),
+    );
+    return this.#last;
   }
 }
 
@@ -60,6 +70,10 @@ export function observation(...events: string[]): Observation {
  */
 export class Alternatives {
   #alive: Alternative[];
+  /** The monitor of the only alternative; null when there are several. */
+  #only: Monitor | null;
+  /** The states of several alternatives, while nothing changes. */
+  #states: readonly string[] | null = null;
 
   constructor(
     readonly machine: string,
@@ -70,6 +84,7 @@ export class Alternatives {
       caps,
       monitor: new Monitor(compiled(machine, caps), start),
     }));
+    this.#only = this.#alive.length === 1 ? this.#alive[0]!.monitor : null;
   }
 
   /** For a machine that does not depend on capabilities. */
@@ -87,28 +102,39 @@ export class Alternatives {
 
   /** Takes an observation; false, and nothing changes, when no alternative takes it. */
   observe(what: Observation): boolean {
-    if (this.#alive.length === 1) {
-      const { monitor } = this.#alive[0]!;
-      return monitor.observe(what.in(monitor.sets.automaton));
-    }
-    const taking = this.#alive.filter(({ monitor }) => monitor.observe(what.in(monitor.sets.automaton)));
-    if (taking.length === 0) return false;
-    this.#alive = taking;
-    return true;
+    const only = this.#only;
+    if (only !== null) return only.observe(what.in(only.sets));
+    return this.#keep(this.#alive.filter(({ monitor }) => monitor.observe(what.in(monitor.sets))));
   }
 
   /** As `observe`, for something that may have failed: the states before stay possible. */
   observeMaybe(what: Observation): boolean {
-    const taking = this.#alive.filter(({ monitor }) => monitor.observeMaybe(what.in(monitor.sets.automaton)));
+    return this.#keep(this.#alive.filter(({ monitor }) => monitor.observeMaybe(what.in(monitor.sets))));
+  }
+
+  #keep(taking: Alternative[]): boolean {
     if (taking.length === 0) return false;
     this.#alive = taking;
+    this.#only = taking.length === 1 ? taking[0]!.monitor : null;
+    this.#states = null;
     return true;
+  }
+
+  /** The observation as the first alternative sees it. */
+  moves(what: Observation): Moves {
+    return what.in((this.#only ?? this.#alive[0]!.monitor).sets);
+  }
+
+  /** Puts the only alternative into a set. */
+  put(set: number): void {
+    this.#only?.put(set);
   }
 
   /** Puts every alternative where `fits` says, by the states of its regions. */
   restart(fits: (configuration: readonly string[]) => boolean): void {
     for (const { monitor } of this.#alive)
       monitor.restart((state) => fits(monitor.sets.automaton.states[state]!));
+    this.#states = null;
   }
 
   /** The capability set has become known; the possible states stay, as far as the set has them. */
@@ -116,17 +142,15 @@ export class Alternatives {
     if (this.#alive.length === 1 && this.#alive[0]!.caps === caps) return;
     const possible = new Set(this.configurations());
     const monitor = new Monitor(compiled(this.machine, caps), 'any');
-    this.#alive = [{ caps, monitor }];
+    this.#keep([{ caps, monitor }]);
     this.restart((configuration) => possible.has(configuration.join(' ')));
   }
 
   /** The possible configurations of all alternatives, their regions joined by a blank. */
-  configurations(): string[] {
-    const names = new Set<string>();
-    for (const { monitor } of this.#alive)
-      for (const state of monitor.sets.states(monitor.set))
-        names.add(monitor.sets.automaton.states[state]!.join(' '));
-    return [...names];
+  configurations(): readonly string[] {
+    const only = this.#only;
+    if (only !== null) return only.sets.configurations(only.set);
+    return [...new Set(this.monitors.flatMap(({ sets, set }) => sets.configurations(set)))];
   }
 
   /** The possible configurations as reports write them. */
@@ -135,9 +159,11 @@ export class Alternatives {
   }
 
   /** The possible states of the first region. */
-  states(): string[] {
-    if (this.#alive.length === 1) return this.#alive[0]!.monitor.region(0);
-    return [...new Set(this.monitors.flatMap((monitor) => monitor.region(0)))];
+  states(): readonly string[] {
+    const only = this.#only;
+    if (only !== null) return only.sets.first(only.set);
+    this.#states ??= [...new Set(this.monitors.flatMap(({ sets, set }) => sets.first(set)))];
+    return this.#states;
   }
 
   /** The machine events that some alternative would take now. */
@@ -147,7 +173,6 @@ export class Alternatives {
 
   /** Numbers that are equal as long as nothing has changed: for remembering what was looked at. */
   get key(): number {
-    const [first] = this.#alive;
-    return this.#alive.length === 1 ? first!.monitor.set : -1;
+    return this.#only === null ? -1 : this.#only.set;
   }
 }

@@ -3,7 +3,25 @@ import type { DeviceView } from '../rules/rule.js';
 import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import type { MigState } from '../uapi/vfio.js';
 import { Alternatives, type Observation } from './alternatives.js';
-import type { Handlers, HostTracker, Listener } from './host-tracker.js';
+import { getOrAdd } from './get-or-add.js';
+import type { Handlers, HostTracker, Listener, Steps } from './host-tracker.js';
+
+/** Kinds of event that move a device's protocol: one of them is enough for a verdict on the device. */
+export const RELEVANT: ReadonlySet<EventKind> = new Set<EventKind>([
+  'set_state_result',
+  'get_state',
+  'data_read',
+  'data_write',
+  'precopy_info',
+  'data_size',
+  'dma_logging_start',
+  'dma_logging_report',
+  'driver_arc',
+  'next_hop',
+]);
+
+const OPENED: readonly string[] = ['RUNNING'];
+const NO_STATES: readonly string[] = [];
 
 /** The machines that follow one device, made when they are first needed. */
 export type DeviceMachine =
@@ -17,6 +35,8 @@ export type DeviceMachine =
 /** Follows one device of one host through a trace. */
 export class DeviceTracker implements DeviceView {
   readonly #machines = new Map<DeviceMachine, Alternatives>();
+  /** The machine that is asked for most. */
+  #device: Alternatives | undefined;
   readonly seen = new Set<EventKind>();
   readonly watchers: Handlers;
   /** The trace shows the device being opened, so machines start in their initial state. */
@@ -32,8 +52,8 @@ export class DeviceTracker implements DeviceView {
   bytesWritten = 0;
   /** An event of the device's protocol was seen: enough for a verdict. */
   relevant = false;
-  #before: readonly string[] = [];
-  #states: readonly string[] | null = null;
+  #before: readonly string[] = NO_STATES;
+  readonly #steps = new Map<EventKind, Steps>();
 
   constructor(
     readonly id: string,
@@ -43,10 +63,22 @@ export class DeviceTracker implements DeviceView {
     this.watchers = listener.watchDevice(this);
   }
 
+  /** Events about this device so far. */
+  taken = 0;
+
+  /** Takes an event about this device. */
+  take(event: TraceEvent): void {
+    this.taken++;
+    this.#before = this.#device?.states() ?? (this.opened ? OPENED : NO_STATES);
+    const steps = this.#steps.get(event.kind) ?? this.#meet(event.kind);
+    for (let n = 0; n < steps.length; n++) steps[n]!(event);
+  }
+
   /** An event of this kind has come for the first time. */
-  see(kind: EventKind, relevant: boolean): void {
+  #meet(kind: EventKind): Steps {
     this.seen.add(kind);
-    this.relevant ||= relevant;
+    this.relevant ||= RELEVANT.has(kind);
+    return getOrAdd(this.#steps, kind, () => this.listener.deviceSteps(this, kind));
   }
 
   /** The followers of a machine for this device. */
@@ -55,6 +87,7 @@ export class DeviceTracker implements DeviceView {
     if (known) return known;
     const made = new Alternatives(name, this.#capabilitiesFor(name), this.opened ? 'initial' : 'any');
     this.#machines.set(name, made);
+    if (name === 'vfio-device') this.#device = made;
     return made;
   }
 
@@ -75,7 +108,6 @@ export class DeviceTracker implements DeviceView {
     const machine = this.machine(name);
     this.listener.exercise(machine, what);
     const taken = maybe ? machine.observeMaybe(what) : machine.observe(what);
-    if (name === 'vfio-device') this.#states = null;
     if (!taken) this.listener.refuse(machine, what, event, this.host, this);
     return taken;
   }
@@ -83,7 +115,7 @@ export class DeviceTracker implements DeviceView {
   /** The device was opened or realized: all machines begin anew. */
   open(): void {
     this.#machines.clear();
-    this.#states = null;
+    this.#device = undefined;
     this.opened = true;
     this.lastMove = 'open';
     this.request = null;
@@ -95,17 +127,15 @@ export class DeviceTracker implements DeviceView {
     const caps = capabilitiesOfFlags(flags);
     for (const name of ['vfio-device', 'vfio-driver'] as const) this.#machines.get(name)?.become(caps);
     this.#machines.get('vmm-source')?.become(CAPABILITY_SETS[caps.p2p ? 3 : 2]!);
-    this.#states = null;
   }
 
   capabilities(): readonly CapabilitySet[] {
     if (this.flags !== undefined) return [capabilitiesOfFlags(this.flags)];
-    return this.#machines.get('vfio-device')?.capabilities ?? CAPABILITY_SETS;
+    return this.#device?.capabilities ?? CAPABILITY_SETS;
   }
 
   states(): readonly MigState[] {
-    this.#states ??= this.machine('vfio-device').states();
-    return this.#states as MigState[];
+    return (this.#device ?? this.machine('vfio-device')).states() as readonly MigState[];
   }
 
   /** The state at the end of the trace, from whichever view of the device the trace shows. */
@@ -123,15 +153,5 @@ export class DeviceTracker implements DeviceView {
 
   before(): MigState | null {
     return this.#before.length === 1 ? (this.#before[0] as MigState) : null;
-  }
-
-  /** Remembers the states, so that rules can ask for those before the event that is coming. */
-  beginEvent(): void {
-    this.#before = this.#machines.has('vfio-device') ? this.states() : this.opened ? ['RUNNING'] : [];
-  }
-
-  /** Forgets cached states after the machine was moved from outside. */
-  moved(): void {
-    this.#states = null;
   }
 }

@@ -3,28 +3,14 @@ import type { Rule, Scope, Watch } from '../rules/rule.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
 import type { Alternatives, Observation } from './alternatives.js';
 import { Crowd } from './crowd.js';
-import type { DeviceTracker } from './device-tracker.js';
+import { type DeviceTracker, RELEVANT } from './device-tracker.js';
 import { Findings, type Witness } from './findings.js';
 import { getOrAdd } from './get-or-add.js';
-import { type Handler, type Handlers, HostTracker, type Listener } from './host-tracker.js';
+import { type Handler, type Handlers, HostTracker, type Listener, type Steps } from './host-tracker.js';
 import { MEASURED, Measure } from './measure.js';
 import { DEVICE_PROJECTION } from './project-device.js';
 import { HOST_PROJECTION } from './project-host.js';
 import { RefusalRules, refusalOf, refusalText, resynchronise } from './refusals.js';
-
-/** Kinds of event that move a device's protocol: one of them is enough for a verdict on the device. */
-const RELEVANT: ReadonlySet<EventKind> = new Set<EventKind>([
-  'set_state_result',
-  'get_state',
-  'data_read',
-  'data_write',
-  'precopy_info',
-  'data_size',
-  'dma_logging_start',
-  'dma_logging_report',
-  'driver_arc',
-  'next_hop',
-]);
 
 /** Runs machines and rules over events, one at a time, in the order in which they come. */
 export class Engine implements Listener {
@@ -72,13 +58,16 @@ export class Engine implements Listener {
 
   /** Takes the next event. */
   process(event: TraceEvent): void {
-    if (!this.crowd.admits(event)) return;
-    const host = this.#last?.id === event.host ? this.#last : this.#host(event.host);
-    if ('device' in event) deviceEvent(host.device(event.device), event);
-    else hostEvent(host, event);
-    call(host.watchers, event);
-    call(this.#traceHandlers, event);
-    this.measure.take(host, event);
+    const device = 'device' in event ? event.device : undefined;
+    const host = this.#last?.id === event.host ? this.#last : this.hosts.get(event.host);
+    const tracker = device === undefined ? host : host?.known(device);
+    if (tracker) {
+      this.#last = host!;
+      tracker.take(event);
+    } else if (this.crowd.admits(event)) {
+      const joined = this.#host(event.host);
+      (device === undefined ? joined : joined.device(device)).take(event);
+    }
   }
 
   /** The trace is over: rules say what only the end can tell. */
@@ -107,10 +96,14 @@ export class Engine implements Listener {
     const refusal = refusalOf(machine, what, event, device);
     const rule = this.#refusals.ruleOf(refusal);
     this.checked.add(rule.id);
-    const text = { ...refusalText(rule, refusal, machine), device: device?.id };
-    this.findings.add(rule, event, text, device ? [device, host] : [host, ...host.devices.values()]);
+    this.findings.add(
+      rule,
+      event,
+      device?.id ?? null,
+      () => refusalText(rule, refusal, machine),
+      () => witnessesOf(event, host, device),
+    );
     resynchronise(machine, what);
-    device?.moved();
   }
 
   #host(id: string): HostTracker {
@@ -133,6 +126,28 @@ export class Engine implements Listener {
     );
   }
 
+  deviceSteps(device: DeviceTracker, kind: EventKind): Steps {
+    const { host } = device;
+    const project = DEVICE_PROJECTION[kind] as Projected<DeviceTracker> | undefined;
+    return [
+      project && ((event: TraceEvent) => project(device, event as never)),
+      ...(device.watchers.get(kind) ?? []),
+      ...(host.watchers.get(kind) ?? []),
+      ...(this.#traceHandlers.get(kind) ?? []),
+      this.measure.deviceStep(device, kind),
+    ].filter((step) => step !== undefined);
+  }
+
+  hostSteps(host: HostTracker, kind: EventKind): Steps {
+    const project = HOST_PROJECTION[kind] as Projected<HostTracker> | undefined;
+    return [
+      project && ((event: TraceEvent) => project(host, event as never)),
+      ...(host.watchers.get(kind) ?? []),
+      ...(this.#traceHandlers.get(kind) ?? []),
+      this.measure.hostStep(host, kind),
+    ].filter((step) => step !== undefined);
+  }
+
   #scope(rule: Rule, witnesses: () => Witness[]): Scope {
     return {
       check: () => {
@@ -140,7 +155,8 @@ export class Engine implements Listener {
       },
       fail: (event, message, expected = [], device) => {
         this.checked.add(rule.id);
-        this.findings.add(rule, event, { message, expected, device }, witnesses());
+        const about = device ?? ('device' in event ? event.device : null);
+        this.findings.add(rule, event, about, () => ({ message, expected }), witnesses);
       },
     };
   }
@@ -161,21 +177,15 @@ export class Engine implements Listener {
   }
 }
 
-type Step<T> = ((tracker: T, event: never) => void) | undefined;
+type Projected<T> = (tracker: T, event: never) => void;
 
-function deviceEvent(device: DeviceTracker, event: TraceEvent & { device: string }): void {
-  if (!device.seen.has(event.kind)) device.see(event.kind, RELEVANT.has(event.kind));
-  device.beginEvent();
-  (DEVICE_PROJECTION[event.kind] as Step<DeviceTracker>)?.(device, event as never);
-  call(device.watchers, event);
-}
-
-function hostEvent(host: HostTracker, event: TraceEvent): void {
-  host.seen.add(event.kind);
-  (HOST_PROJECTION[event.kind] as Step<HostTracker>)?.(host, event as never);
-}
-
-function call(handlers: Handlers, event: TraceEvent): void {
-  const list = handlers.get(event.kind);
-  if (list) for (const handler of list) handler(event);
+/**
+ * Who has to have been seen for a refusal to stand. A device that was told of something that QEMU does
+ * for all of its devices may be gone by then (unplugged): it has to show itself once more.
+ */
+function witnessesOf(event: TraceEvent, host: HostTracker, device: DeviceTracker | null): Witness[] {
+  if (!device) return [host, ...host.devices.values()];
+  if ('device' in event) return [device, host];
+  const { taken } = device;
+  return [device, host, { seen: new Set(), confirms: () => device.taken > taken }];
 }

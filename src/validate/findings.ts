@@ -1,11 +1,14 @@
 import { CLAUSES } from '../machines/clauses.js';
 import type { Rule } from '../rules/rule.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
-import type { Finding } from './report.js';
+import { getOrAdd } from './get-or-add.js';
+import type { Finding, Level } from './report.js';
 
 /** Whose events must have been seen for a finding to hold: those of the device, then of its host. */
 export interface Witness {
   readonly seen: ReadonlySet<EventKind>;
+  /** Asked when the trace has ended; false: the finding does not stand. */
+  readonly confirms?: () => boolean;
 }
 
 interface Candidate {
@@ -14,13 +17,21 @@ interface Candidate {
   readonly witnesses: readonly Witness[];
 }
 
+/** Findings beyond the limit, of one device or host: the verdict on it needs to know that there are some. */
+export interface Unlisted {
+  readonly rule: Rule;
+  readonly host: string;
+  readonly device: string | null;
+  readonly witnesses: readonly Witness[];
+  level: Level;
+  count: number;
+}
+
 /** What a finding says beside its rule and place. */
 export interface FindingText {
   message: string;
   expected?: readonly string[];
   before?: readonly string[];
-  /** The device it is about, when the event itself is about the whole host. */
-  device?: string | undefined;
 }
 
 /**
@@ -31,7 +42,7 @@ export interface FindingText {
 export class Findings {
   readonly #candidates: Candidate[] = [];
   readonly #perRule = new Map<string, number>();
-  readonly #dropped = new Map<Rule, { count: number; witnesses: readonly Witness[] }>();
+  readonly #unlisted = new Map<Rule, Map<string, Map<string | null, Unlisted>>>();
 
   constructor(
     /** The implementation whose known deviations are notes; it may differ from input to input. */
@@ -43,26 +54,55 @@ export class Findings {
     readonly traced: ReadonlySet<EventKind> = new Set(),
   ) {}
 
-  add(rule: Rule, event: TraceEvent, text: FindingText, witnesses: readonly Witness[]): void {
+  /**
+   * Takes a finding about a device, or about the whole host. Text and witnesses are asked for only when
+   * they are kept.
+   */
+  add(
+    rule: Rule,
+    event: TraceEvent,
+    device: string | null,
+    text: () => FindingText,
+    witnesses: () => readonly Witness[],
+  ): void {
     const count = (this.#perRule.get(rule.id) ?? 0) + 1;
     this.#perRule.set(rule.id, count);
-    if (count > this.limit) {
-      const dropped = this.#dropped.get(rule);
-      if (dropped) dropped.count++;
-      else this.#dropped.set(rule, { count: 1, witnesses });
-      return;
-    }
-    this.#candidates.push({ rule, witnesses, finding: this.#finding(rule, event, text) });
+    if (count > this.limit) this.#count(rule, event.host, device, witnesses);
+    else
+      this.#candidates.push({
+        rule,
+        witnesses: witnesses(),
+        finding: this.#finding(rule, event, device, text()),
+      });
   }
 
-  #finding(rule: Rule, event: TraceEvent, text: FindingText): Finding {
-    const known = this.profile === undefined ? undefined : this.knownDeviation(this.profile, rule.id);
+  #count(rule: Rule, host: string, device: string | null, witnesses: () => readonly Witness[]): void {
+    const byHost = getOrAdd(this.#unlisted, rule, () => new Map());
+    const byDevice = getOrAdd(byHost, host, () => new Map<string | null, Unlisted>());
+    const level = this.#known(rule) === undefined ? rule.level : 'note';
+    const unlisted = getOrAdd(byDevice, device, () => {
+      // The witnesses of a host are many, and the same for all its findings.
+      const [first] = byDevice.values();
+      const same = first !== undefined && first.witnesses.length > 3 ? first.witnesses : witnesses();
+      return { rule, host, device, witnesses: same, level, count: 0 };
+    });
+    if (level !== 'note') unlisted.level = level;
+    unlisted.count++;
+  }
+
+  /** How the implementation at hand is known to differ from the rule. */
+  #known(rule: Rule): string | undefined {
+    return this.profile === undefined ? undefined : this.knownDeviation(this.profile, rule.id);
+  }
+
+  #finding(rule: Rule, event: TraceEvent, device: string | null, text: FindingText): Finding {
+    const known = this.#known(rule);
     return {
       rule: rule.id,
       title: rule.title,
       party: rule.party,
       level: known === undefined ? rule.level : 'note',
-      device: text.device ?? ('device' in event ? event.device : null),
+      device,
       host: event.host,
       file: event.file ?? null,
       line: event.line ?? null,
@@ -85,16 +125,15 @@ export class Findings {
       .sort((a, b) => order[a.level] - order[b.level]);
   }
 
-  /** How many findings beyond the limit each rule had. */
-  suppressed(): Record<string, number> {
-    return Object.fromEntries(
-      [...this.#dropped]
-        .filter(([rule, { witnesses }]) => this.#holds(rule, witnesses))
-        .map(([rule, { count }]) => [rule.id, count]),
-    );
+  /** The findings beyond the limit that stand, counted by whose they are. */
+  unlisted(): Unlisted[] {
+    return [...this.#unlisted.values()]
+      .flatMap((byHost) => [...byHost.values()].flatMap((byDevice) => [...byDevice.values()]))
+      .filter(({ rule, witnesses }) => this.#holds(rule, witnesses));
   }
 
   #holds(rule: Rule, witnesses: readonly Witness[]): boolean {
+    if (witnesses.some(({ confirms }) => confirms?.() === false)) return false;
     return rule.needs.every((kind) => this.traced.has(kind) || witnesses.some(({ seen }) => seen.has(kind)));
   }
 }

@@ -81,9 +81,7 @@ function unlistedRemark({ measure: { unlisted } }: Engine): string | null {
     ...(unlisted.migrations > 0 ? [plural(unlisted.migrations, 'migration')] : []),
     ...(unlisted.spans > 0 ? [plural(unlisted.spans, 'change of state', 'changes of state')] : []),
   ];
-  return parts.length === 0
-    ? null
-    : `too many to list: ${parts.join(' and ')} more were judged, not measured`;
+  return parts.length === 0 ? null : `judged and not listed, for there are too many: ${parts.join(' and ')}`;
 }
 
 /**

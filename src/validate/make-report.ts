@@ -6,6 +6,8 @@ import type { ReadSummary } from '../trace/open.js';
 import { crowdRemark } from './crowd.js';
 import type { DeviceTracker } from './device-tracker.js';
 import type { Engine } from './engine.js';
+import type { Unlisted } from './findings.js';
+import { getOrAdd } from './get-or-add.js';
 import type { HostTracker } from './host-tracker.js';
 import {
   type DeviceReport,
@@ -19,6 +21,23 @@ import {
 
 const SEVERITY: Readonly<Record<Level, number>> = { note: 0, should: 1, must: 2 };
 
+/** Whose the findings are that make a violation. */
+class Owners {
+  /** There is such a finding at all. */
+  readonly some: boolean;
+  readonly #devices = new Map<string, Set<string | null>>();
+
+  constructor(findings: readonly { host: string; device: string | null }[]) {
+    this.some = findings.length > 0;
+    for (const { host, device } of findings)
+      getOrAdd(this.#devices, host, () => new Set<string | null>()).add(device);
+  }
+
+  has(device: DeviceTracker): boolean {
+    return this.#devices.get(device.host.id)?.has(device.id) === true;
+  }
+}
+
 /** Puts together what the engine found. */
 export function makeReport(
   engine: Engine,
@@ -28,7 +47,8 @@ export function makeReport(
   engine.measure.finish();
   const threshold = SEVERITY[options.failOn ?? 'should'];
   const standing = engine.findings.standing();
-  const broken = standing.filter(({ level }) => SEVERITY[level] >= threshold);
+  const unlisted = engine.findings.unlisted();
+  const broken = new Owners([...standing, ...unlisted].filter(({ level }) => SEVERITY[level] >= threshold));
   const rules = ruleReport(engine, inputs);
   const judged = rules.checked.length > 0;
   const devices = [...engine.hosts.values()].flatMap((host) =>
@@ -43,7 +63,7 @@ export function makeReport(
     devices,
     hosts: [...engine.hosts.values()].map((host) => hostReport(engine, host)),
     violations: kept,
-    suppressed: suppressed(engine, standing.slice(kept.length)),
+    suppressed: suppressed(standing.slice(kept.length), unlisted),
     rules,
     events: eventCounts(inputs),
     inputs: inputs.map(inputReport),
@@ -59,13 +79,8 @@ export function makeReport(
 }
 
 /** @param judged whether any rule was put to the test: without one nothing is conformant */
-function deviceReport(
-  engine: Engine,
-  device: DeviceTracker,
-  broken: readonly Finding[],
-  judged: boolean,
-): DeviceReport {
-  const mine = broken.some((each) => each.device === device.id && each.host === device.host.id);
+function deviceReport(engine: Engine, device: DeviceTracker, broken: Owners, judged: boolean): DeviceReport {
+  const mine = broken.has(device);
   const capabilities = device.capabilities();
   return {
     id: device.id,
@@ -100,8 +115,8 @@ function hostReport(engine: Engine, host: HostTracker): HostReport {
   return { id: host.id, role, version: host.version, statuses, runStates };
 }
 
-function overall(engine: Engine, devices: readonly DeviceReport[], broken: readonly Finding[]): Verdict {
-  if (broken.length > 0) return 'violation';
+function overall(engine: Engine, devices: readonly DeviceReport[], broken: Owners): Verdict {
+  if (broken.some) return 'violation';
   if (engine.crowd.turnedAway > 0) return 'inconclusive';
   return devices.some(({ verdict }) => verdict === 'conformant') ? 'conformant' : 'inconclusive';
 }
@@ -117,28 +132,31 @@ function reasonOf(engine: Engine, devices: readonly DeviceReport[]): string {
     : 'no state, data or dirty logging of a VFIO device was seen';
 }
 
-function suppressed(engine: Engine, beyond: readonly Finding[]): Record<string, number> {
-  const result = engine.findings.suppressed();
+/** How many findings of each rule are not listed. */
+function suppressed(beyond: readonly Finding[], unlisted: readonly Unlisted[]): Record<string, number> {
+  const result: Record<string, number> = {};
+  for (const { rule, count } of unlisted) result[rule.id] = (result[rule.id] ?? 0) + count;
   for (const { rule } of beyond) result[rule] = (result[rule] ?? 0) + 1;
   return result;
 }
 
 /** Sorts the rules: put to the test, not visible in this kind of input, or never in question. */
 function ruleReport(engine: Engine, inputs: readonly ReadSummary[]): Report['rules'] {
+  const { seen } = engine;
   const shown = new Set(inputs.flatMap(({ shows }) => [...shows]));
   const result: Report['rules'] = { checked: [], notObservable: [], notApplicable: [] };
   for (const rule of RULES) {
     const missing = rule.needs.filter((kind) => !shown.has(kind));
     if (missing.length > 0) result.notObservable.push({ rule: rule.id, needs: missing });
-    else if (wasChecked(engine, rule)) result.checked.push(rule.id);
+    else if (wasChecked(engine, seen, rule)) result.checked.push(rule.id);
     else result.notApplicable.push(rule.id);
   }
   return result;
 }
 
 /** A rule counts as checked when its situation came and nothing that it needs was switched off. */
-function wasChecked(engine: Engine, rule: Rule): boolean {
-  return engine.checked.has(rule.id) && rule.needs.every((kind: EventKind) => engine.seen.has(kind));
+function wasChecked(engine: Engine, seen: ReadonlySet<EventKind>, rule: Rule): boolean {
+  return engine.checked.has(rule.id) && rule.needs.every((kind) => seen.has(kind));
 }
 
 function eventCounts(inputs: readonly ReadSummary[]): Report['events'] {

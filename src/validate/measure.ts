@@ -1,9 +1,9 @@
 import { inPreCopy } from '../machines/vfio-arcs.js';
-import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
+import type { EventKind, EventOf } from '../trace/event.js';
 import type { MigState } from '../uapi/vfio.js';
 import type { DeviceTracker } from './device-tracker.js';
 import { getOrAdd } from './get-or-add.js';
-import type { HostTracker } from './host-tracker.js';
+import type { Handler, HostTracker } from './host-tracker.js';
 import { MAX_MIGRATIONS, MAX_SPANS, type MigrationMeasurement, type Span } from './report.js';
 
 /** What is measured of one device while the trace is read. */
@@ -17,8 +17,17 @@ interface DeviceMeasure {
 interface HostMeasure {
   statuses: Span[];
   runStates: Span[];
-  /** The attempt under way, with the time at which the VM was stopped for it. */
-  current: (MigrationMeasurement & { stopped: number | null; syncs: number; exact: number }) | null;
+  current: Attempt | null;
+}
+
+/** The attempt under way. */
+interface Attempt extends MigrationMeasurement {
+  /** When the VM was stopped for it. */
+  stopped: number | null;
+  /** The destination was told of the switchover: what it writes from now on is stop-copy data. */
+  switched: boolean;
+  syncs: number;
+  exact: number;
 }
 
 /** Longest name of a span; what is longer is no state. */
@@ -36,32 +45,51 @@ export class Measure {
   readonly #devices = new Map<DeviceTracker, DeviceMeasure>();
   readonly #hosts = new Map<HostTracker, HostMeasure>();
 
-  /** Takes an event after the machines have taken it. */
-  take(host: HostTracker, event: TraceEvent): void {
-    switch (event.kind) {
+  /** What measures the events of a kind about a device, after the machines have taken them. */
+  deviceStep(device: DeviceTracker, kind: EventKind): Handler | undefined {
+    switch (kind) {
       case 'set_state_result':
       case 'get_state':
       case 'reset':
-      case 'driver_arc':
-        this.#state(host.device(event.device), event.t);
-        break;
-      case 'data_read':
-        this.#bytes(host, host.device(event.device), event.result);
-        break;
+      case 'driver_arc': {
+        const measure = this.#device(device);
+        return (event) => this.#state(device, measure, event.t);
+      }
+      case 'data_read': {
+        const measure = this.#host(device.host);
+        return (event) => addBytes(measure, device, (event as EventOf<'data_read'>).result);
+      }
+      case 'data_write': {
+        const measure = this.#host(device.host);
+        return (event) => addWritten(measure, (event as EventOf<'data_write'>).result);
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  /** What measures the events of a kind about a whole host. */
+  hostStep(host: HostTracker, kind: EventKind): Handler | undefined {
+    const measure = this.#host(host);
+    switch (kind) {
       case 'migration_status':
-        this.#status(host, event);
-        break;
+        return (event) => this.#status(host, measure, event as EventOf<'migration_status'>);
       case 'run_state':
-        this.#changed(this.#host(host).runStates, event.to, event.t);
-        break;
+        return (event) => this.#changed(measure.runStates, (event as EventOf<'run_state'>).to, event.t);
       case 'vm_state':
-        this.#vm(host, event);
-        break;
+        return (event) => stopped(measure, event as EventOf<'vm_state'>);
+      case 'switchover_start':
+        return () => {
+          if (measure.current) measure.current.switched = true;
+        };
       case 'bitmap_sync':
-        this.#round(host, 'syncs');
-        break;
+        return () => addRound(measure, 'syncs');
       case 'query_pending':
-        if (event.exact) this.#round(host, 'exact');
+        return (event) => {
+          if ((event as EventOf<'query_pending'>).exact) addRound(measure, 'exact');
+        };
+      default:
+        return undefined;
     }
   }
 
@@ -82,14 +110,8 @@ export class Measure {
     for (const host of this.#hosts.values()) this.#end(host, 'unfinished', undefined);
   }
 
-  #state(device: DeviceTracker, t: number | undefined): void {
+  #state(device: DeviceTracker, measure: DeviceMeasure, t: number | undefined): void {
     const state = device.state();
-    const measure = getOrAdd(this.#devices, device, () => ({
-      spans: [],
-      state: null,
-      since: null,
-      times: {},
-    }));
     if (state === measure.state || t === undefined) return;
     if (measure.state !== null && measure.since !== null)
       measure.times[measure.state] = (measure.times[measure.state] ?? 0) + (t - measure.since);
@@ -98,16 +120,7 @@ export class Measure {
     this.#changed(measure.spans, state, t);
   }
 
-  #bytes(host: HostTracker, device: DeviceTracker, bytes: number): void {
-    const { current } = this.#host(host);
-    const state = device.before();
-    if (!current || bytes <= 0 || state === null) return;
-    if (inPreCopy(state)) current.bytes.precopy += bytes;
-    else current.bytes.stopcopy += bytes;
-  }
-
-  #status(host: HostTracker, { status, t }: EventOf<'migration_status'>): void {
-    const measure = this.#host(host);
+  #status(host: HostTracker, measure: HostMeasure, { status, t }: EventOf<'migration_status'>): void {
     this.#changed(measure.statuses, status, t);
     if (status === 'setup') {
       this.#end(measure, 'unfinished', t);
@@ -118,20 +131,10 @@ export class Measure {
       this.#end(measure, status, t);
   }
 
-  #vm(host: HostTracker, { running, t }: EventOf<'vm_state'>): void {
-    const { current } = this.#host(host);
-    if (current && !running && current.stopped === null) current.stopped = t ?? null;
-  }
-
-  #round(host: HostTracker, what: 'syncs' | 'exact'): void {
-    const { current } = this.#host(host);
-    if (current) current[what]++;
-  }
-
   /** Closes the attempt under way, if there is one. */
   #end(measure: HostMeasure, outcome: MigrationMeasurement['outcome'], t: number | undefined): void {
     if (!measure.current) return;
-    const { stopped, syncs, exact, ...attempt } = measure.current;
+    const { stopped, switched: _, syncs, exact, ...attempt } = measure.current;
     measure.current = null;
     if (this.migrations.length >= MAX_MIGRATIONS) {
       this.unlisted.migrations++;
@@ -160,12 +163,35 @@ export class Measure {
     spans.push({ name, start: t, end: null });
   }
 
+  #device(device: DeviceTracker): DeviceMeasure {
+    return getOrAdd(this.#devices, device, () => ({ spans: [], state: null, since: null, times: {} }));
+  }
+
   #host(host: HostTracker): HostMeasure {
     return getOrAdd(this.#hosts, host, () => ({ statuses: [], runStates: [], current: null }));
   }
 }
 
-function newAttempt(host: string, t: number | undefined): NonNullable<HostMeasure['current']> {
+function addBytes({ current }: HostMeasure, device: DeviceTracker, bytes: number): void {
+  const state = device.before();
+  if (!current || bytes <= 0 || state === null) return;
+  if (inPreCopy(state)) current.bytes.precopy += bytes;
+  else current.bytes.stopcopy += bytes;
+}
+
+function addWritten({ current }: HostMeasure, bytes: number): void {
+  if (current && bytes > 0) current.bytes[current.switched ? 'stopcopy' : 'precopy'] += bytes;
+}
+
+function stopped({ current }: HostMeasure, { running, t }: EventOf<'vm_state'>): void {
+  if (current && !running && current.stopped === null) current.stopped = t ?? null;
+}
+
+function addRound({ current }: HostMeasure, what: 'syncs' | 'exact'): void {
+  if (current) current[what]++;
+}
+
+function newAttempt(host: string, t: number | undefined): Attempt {
   return {
     host,
     role: 'source',
@@ -176,6 +202,7 @@ function newAttempt(host: string, t: number | undefined): NonNullable<HostMeasur
     bytes: { precopy: 0, stopcopy: 0 },
     rounds: 0,
     stopped: null,
+    switched: false,
     syncs: 0,
     exact: 0,
   };

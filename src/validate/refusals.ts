@@ -4,16 +4,17 @@ import type { TraceEvent } from '../trace/event.js';
 import type { Alternatives, Observation } from './alternatives.js';
 import type { DeviceTracker } from './device-tracker.js';
 import type { FindingText } from './findings.js';
-import { getOrAdd } from './get-or-add.js';
 
-/** Most observations of a machine for which open claims are kept. */
-const MAX_OPEN = 8192;
+/** Rules that an observation may put to the test, and the state sets in which that was looked at. */
+interface Open {
+  readonly owner: unknown;
+  rules: readonly Rule[];
+  readonly looked: Set<number>;
+}
 
 /** Finds the rule that a refusal breaks, and the rules that an accepted event puts to the test. */
 export class RefusalRules {
   readonly #byMachine = new Map<string, Rule[]>();
-  /** Claims that an observation may exercise, and the state set for which they were last looked at. */
-  readonly #open = new Map<string, Map<Observation, { rules: Rule[]; key: number }>>();
 
   constructor(
     rules: readonly Rule[],
@@ -35,9 +36,9 @@ export class RefusalRules {
 
   /** An event is about to be offered to a machine: rules about it count as checked from now on. */
   exercise(machine: Alternatives, what: Observation): void {
-    const open = this.#openOf(machine.machine, what);
-    if (open.rules.length === 0 || (open.key === machine.key && open.key >= 0)) return;
-    open.key = machine.key;
+    const open = this.#openOf(machine, what);
+    if (open.rules.length === 0 || open.looked.has(machine.key)) return;
+    if (machine.key >= 0) open.looked.add(machine.key);
     const before = open.rules.some((rule) => rule.refusal!.in) ? machine.configurations() : [];
     open.rules = open.rules.filter((rule) => {
       if (this.checked.has(rule.id)) return false;
@@ -48,10 +49,12 @@ export class RefusalRules {
     });
   }
 
-  #openOf(machine: string, what: Observation): { rules: Rule[]; key: number } {
-    const byObservation = getOrAdd(this.#open, machine, () => new Map());
-    if (byObservation.size >= MAX_OPEN) byObservation.clear();
-    return getOrAdd(byObservation, what, () => ({ rules: this.#exercisedBy(machine, what), key: -2 }));
+  #openOf(machine: Alternatives, what: Observation): Open {
+    const moves = machine.moves(what);
+    if (moves.note?.owner === this) return moves.note as Open;
+    const open = { owner: this, rules: this.#exercisedBy(machine.machine, what), looked: new Set<number>() };
+    moves.note = open;
+    return open;
   }
 
   #exercisedBy(machine: string, what: Observation): Rule[] {
@@ -113,10 +116,22 @@ const SAYS_NO_STATE = /^(READ|WRITE|PRECOPY_INFO|DATA_SIZE)\./;
  */
 export function resynchronise(machine: Alternatives, what: Observation): void {
   if (what.events.every((event) => SAYS_NO_STATE.test(event))) return;
+  const { repairs } = machine.moves(what);
+  const from = machine.key;
+  const known = from < 0 ? undefined : repairs.get(from);
+  if (known !== undefined) {
+    machine.put(known);
+    return;
+  }
+  restart(machine, what);
+  if (from >= 0) repairs.set(from, machine.key);
+}
+
+function restart(machine: Alternatives, what: Observation): void {
   const before = new Set(machine.configurations());
   const targets = new Set<string>();
   for (const { sets } of machine.monitors)
-    for (const event of what.in(sets.automaton))
+    for (const event of what.in(sets).events)
       if (event >= 0) for (const target of targetsOf(sets.automaton, event, before)) targets.add(target);
   if (targets.size > 0) machine.restart((configuration) => targets.has(configuration.join(' ')));
 }

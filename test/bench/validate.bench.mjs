@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bigLog } from './big-log.mjs';
+import { bigLog } from '../support/real-mix.mjs';
 
 const { values } = parseArgs({
   options: {

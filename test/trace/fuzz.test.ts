@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { EventKind } from '../../src/trace/event.js';
 import { EVENT_KINDS, traceEventSchema } from '../../src/trace/event-schema.js';
 import { InputError, type ParseCounts, type Reader } from '../../src/trace/reader.js';
@@ -8,6 +8,8 @@ import { ndjsonHead, ndjsonLine } from '../../src/trace/writer.js';
 import { anyEvent } from '../support/arbitrary-events.js';
 import { type Fed, feed, trace } from './feed.js';
 import { writeLog } from './simpletrace-writer.js';
+
+beforeAll(() => Promise.all(READERS.map((reader) => reader.prepare?.(undefined))));
 
 const lines = (input: Buffer, from: number, to: number) =>
   Buffer.from(`${input.toString('latin1').split('\n').slice(from, to).join('\n')}\n`, 'latin1');

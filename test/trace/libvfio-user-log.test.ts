@@ -88,13 +88,15 @@ describe('libvfio-user logs', () => {
   });
 
   it.each(['stop_and_copy', 'Stop and copy', 'STOP-COPY'])('accepts %s', (name) => {
-    expect(feed(reader, going('stop', name)).events).toMatchObject([{ from: 'STOP', to: 'STOP_COPY' }]);
+    expect(feed(reader, `${going('stop', name)}\n`).events).toMatchObject([
+      { from: 'STOP', to: 'STOP_COPY' },
+    ]);
   });
 
   it.each([going('running', '(null)'), going('constructor', 'running'), callback(7)])(
     '%j is malformed',
     (text) => {
-      expect(feed(reader, text).counts).toMatchObject({ malformed: 1, decoded: 0 });
+      expect(feed(reader, `${text}\n`).counts).toMatchObject({ malformed: 1, decoded: 0 });
     },
   );
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { PassThrough, Writable } from 'node:stream';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../src/trace/event.js';
 import { EVENT_KINDS, traceEventSchema } from '../../src/trace/event-schema.js';
 import { traceEventJsonSchema } from '../../src/trace/json-schema.js';
@@ -11,6 +11,8 @@ import { uapiBpftraceReader } from '../../src/trace/readers/bpftrace-uapi.js';
 import { ndjsonReader as reader } from '../../src/trace/readers/ndjson.js';
 import { ndjsonHead, ndjsonLine, TraceWriter, writeTrace } from '../../src/trace/writer.js';
 import { countsText, feed, trace } from './feed.js';
+
+beforeAll(() => reader.prepare?.(undefined));
 
 const real = () =>
   feed(uapiBpftraceReader, trace('qemu-11.1-uapi/two-devices/uapi.bpftrace.ndjson.gz')).events;

@@ -30,19 +30,25 @@ const HEAD_LINES = 2000;
 /** Bytes of a line that are looked at; printk has a limit of 1024. */
 const LONGEST = 8192;
 
+/** The time prefix of QEMU's log, which journals have too, in another precision or zone. */
+const QEMU_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?Z /;
+
+/** A log of something else may have kernel lines in it: the score grows with their share. */
 function detect(head: Uint8Array): number {
-  let stamped = 0;
-  let lines = 0;
-  for (const line of firstLines(head, HEAD_LINES)) {
+  let kernel = 0;
+  let found = false;
+  const lines = firstLines(head, HEAD_LINES);
+  for (const line of lines) {
     const { t, text } = unstamp(line);
-    lines++;
-    if (t !== undefined) stamped++;
     const [, , , name = '', rest = ''] = DEVICE.exec(text) ?? [];
-    if (SET_FUNCTION.test(name) && REQUEST.test(rest)) return 0.95;
-    if (STEP_FUNCTION.test(name) && STEP.test(rest)) return 0.95;
+    const mine =
+      (SET_FUNCTION.test(name) && REQUEST.test(rest)) || (STEP_FUNCTION.test(name) && STEP.test(rest));
+    if (mine || (t !== undefined && !QEMU_TIME.test(line))) kernel++;
+    found ||= mine;
   }
+  if (found) return 0.5 + (0.45 * kernel) / lines.length;
   // A kernel log in which nothing is seen of a migration; the last line of the head may be cut.
-  return stamped > 0 && stamped >= lines - 1 ? 0.4 : 0;
+  return kernel > 0 && kernel >= lines.length - 1 ? 0.4 : 0;
 }
 
 /** Numbers are printed as unsigned, also when they are negative errnos. */
@@ -152,12 +158,11 @@ class KernelLog {
 
 function open(context: ParseContext): Parser {
   const log = new KernelLog();
-  return lineParser(
-    context,
-    (text, place) => log.line(text, place),
-    () => log.rest(),
-    LONGEST,
-  );
+  return lineParser(context, (text, place) => log.line(text, place), {
+    finish: () => log.rest(),
+    longest: LONGEST,
+    newline: true,
+  });
 }
 
 export const kernelLogReader: Reader = {

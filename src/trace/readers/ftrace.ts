@@ -156,11 +156,14 @@ function open(context: ParseContext): Parser {
       lost += Number(LOST.exec(text)?.[1] ?? 0);
       return kprobes.line(text, place);
     },
-    () => {
-      if (lost > 0) context.remark(`the ring buffer was too small: ${lost} kernel events are lost`);
-      return kprobes.rest();
+    {
+      finish: () => {
+        if (lost > 0) context.remark(`the ring buffer was too small: ${lost} kernel events are lost`);
+        return kprobes.rest();
+      },
+      longest: LONGEST,
+      newline: true,
     },
-    LONGEST,
   );
 }
 

@@ -194,11 +194,10 @@ export const libvfioUserLogReader: Reader = {
   },
   open(context) {
     const log = new Log(context);
-    return lineParser(
-      context,
-      (text, place) => log.read(text, place),
-      () => log.finish(),
-      LONGEST,
-    );
+    return lineParser(context, (text, place) => log.read(text, place), {
+      finish: () => log.finish(),
+      longest: LONGEST,
+      newline: true,
+    });
   },
 };

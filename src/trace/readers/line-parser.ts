@@ -12,16 +12,27 @@ export interface LinePlace {
   line: number;
 }
 
+/** How lines of a format are read, beside what each of them means. */
+export interface LineOptions {
+  /** Gives events that a line before has left open. */
+  finish?: () => readonly TraceEvent[];
+  /** Bytes of a line that are kept. */
+  longest?: number;
+  /**
+   * Each whole line ends with a newline. A last line without one may have lost its end and read well
+   * all the same (`STOP` of `STOP_COPY`): it is not read, and the input was cut.
+   */
+  newline?: boolean;
+}
+
 /**
  * A parser over lines of text: splits blocks, keeps the counts, drops events that nobody listens to.
- * A last line without newline that cannot be read is a cut input. `finish` gives events that a line
- * before has left open. `longest` is how many bytes of a line are kept.
+ * A last line without newline that cannot be read is a cut input.
  */
 export function lineParser(
   context: ParseContext,
   read: (text: string, place: LinePlace, counts: ParseCounts) => LineResult,
-  finish: () => readonly TraceEvent[] = () => [],
-  longest?: number,
+  { finish = () => [], longest, newline = false }: LineOptions = {},
 ): Parser {
   const counts = newCounts();
   const wanted = (event: TraceEvent) => context.wants === undefined || context.wants.has(event.kind);
@@ -33,19 +44,30 @@ export function lineParser(
     else counts.decoded++;
     for (const event of events ?? []) context.emit(event);
   }, longest);
+  const last = (): boolean => {
+    if (newline) {
+      const open = lines.drop();
+      if (open) {
+        counts.lines++;
+        counts.ignored++;
+      }
+      return open;
+    }
+    const before = counts.malformed;
+    return lines.end() && counts.malformed > before;
+  };
   return {
     counts,
     write: (block) => lines.write(block),
     end() {
-      const before = counts.malformed;
-      const open = lines.end();
+      const cut = last();
       // Events that waited for more: most of their lines were counted as ignored when they came.
       const late = finish().filter(wanted);
       const moved = Math.min(late.length, counts.ignored);
       counts.decoded += moved;
       counts.ignored -= moved;
       for (const event of late) context.emit(event);
-      return { cut: open && counts.malformed > before };
+      return { cut };
     },
   };
 }

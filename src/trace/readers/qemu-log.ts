@@ -1,6 +1,7 @@
 import type { EventKind, TraceEvent } from '../event.js';
 import {
   countUnknown,
+  type Fill,
   newCounts,
   type ParseContext,
   type ParseCounts,
@@ -57,9 +58,18 @@ export class QemuLogParser implements Parser {
     this.#count();
   }
 
-  /** A line of this format ends with a newline: one without may have lost its end, even when it reads well. */
+  pull(fill: Fill): number {
+    const length = this.#scanner.pull(fill);
+    this.#count();
+    return length;
+  }
+
+  /**
+   * A line of this format ends with a newline. One without may have lost its end and read well all the
+   * same (`STOP` of `STOP_COPY`), so it is not read.
+   */
   end(): { cut: boolean } {
-    const cut = this.#scanner.end();
+    const cut = this.#scanner.drop();
     this.#count();
     for (const [name, lines] of this.#scanner.others()) {
       countUnknown(this.counts, name);

@@ -26,6 +26,9 @@ const PENDING_LIMIT = 100;
 
 const SET_CAPABILITIES = 'migrate-set-capabilities';
 
+/** Lines by which the format is found out. */
+const HEAD_LINES = 50;
+
 /** Most refused commands that are told to the reader of the report. */
 const REFUSED_LIMIT = 5;
 
@@ -70,6 +73,18 @@ function messageCertainty(message: JsonObject): number {
   if (typeof message.event === 'string' && isObject(message.timestamp)) return 1;
   if (typeof message.execute === 'string' || typeof message['exec-oob'] === 'string') return 0.9;
   return 'return' in message || isObject(message.error) ? 0.6 : 0;
+}
+
+/**
+ * How sure the first message is, less when it stands among other lines: a terminal may show a monitor
+ * and a log together.
+ */
+function detect(head: Uint8Array): number {
+  const lines = firstLines(head, HEAD_LINES).map(decodeLine);
+  const own = lines.filter((line) => typeof line === 'object');
+  const first = own.find(({ message }) => message !== undefined)?.message;
+  // The last line may be cut.
+  return first === undefined ? 0 : messageCertainty(first) * Math.min(1, (own.length + 1) / lines.length);
 }
 
 /** The event's own time in µs; QEMU writes -1 where it has none. */
@@ -175,14 +190,7 @@ export const qmpReader: Reader = {
     'migration_cancel',
     'migration_info',
   ),
-  detect(head) {
-    for (const text of firstLines(head, 5)) {
-      const line = decodeLine(text);
-      if (typeof line !== 'object' || line.message === undefined) continue;
-      return messageCertainty(line.message);
-    }
-    return 0;
-  },
+  detect,
   open(context) {
     const monitor = new Monitor(context);
     return lineParser(context, (text, place, counts) => monitor.read(text, place, counts));

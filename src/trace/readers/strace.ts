@@ -150,10 +150,9 @@ class Strace {
 
 function open(context: ParseContext): Parser {
   const strace = new Strace();
-  return lineParser(
-    context,
-    (text, place) => strace.line(text, place),
-    () => {
+  return lineParser(context, (text, place) => strace.line(text, place), {
+    newline: true,
+    finish: () => {
       if (strace.featureSeen) {
         context.remark(
           'strace prints VFIO_DEVICE_FEATURE without its payload, so the requested states cannot be seen; ' +
@@ -162,7 +161,7 @@ function open(context: ParseContext): Parser {
       } else if (!strace.vfioSeen) context.remark('no call of VFIO was seen in this strace');
       return [];
     },
-  );
+  });
 }
 
 export const straceReader: Reader = {

@@ -36,19 +36,22 @@ export class WordCache {
     let word = this.#slots[slot];
     if (word === undefined || word.length !== length || !same(word, text, view, from)) {
       word = this.#find(text, view, from, to);
+      if (word === undefined) return text.toString('latin1', from, to);
       this.#slots[slot] = word;
     }
     this.#last = word;
     return word.text;
   }
 
-  #find(text: Buffer, view: DataView, from: number, to: number): Word {
+  /** The word, remembered from now on; nothing when it is new and no more can be remembered. */
+  #find(text: Buffer, view: DataView, from: number, to: number): Word | undefined {
     let hash = to - from;
     for (let at = from; at < to; at++) hash = (Math.imul(hash, 31) + text[at]!) | 0;
     const known = this.#words.get(hash);
     if (known !== undefined && known.length === to - from && same(known, text, view, from)) return known;
+    if (this.#words.size >= MAX_WORDS && known === undefined) return undefined;
     const word = makeWord(Buffer.from(text.subarray(from, to)));
-    if (this.#words.size < MAX_WORDS) this.#words.set(hash, word);
+    this.#words.set(hash, word);
     return word;
   }
 }

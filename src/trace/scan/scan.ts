@@ -1,4 +1,5 @@
 import { MAX_LINE } from '../lines.js';
+import type { Fill } from '../reader.js';
 import { CHUNK, PAD, RECORD, type ScanKernel } from './kernel.js';
 import { PlainKernel } from './scan-plain.js';
 import { SimdKernel } from './scan-simd.js';
@@ -57,10 +58,32 @@ export class LineScanner {
     for (let at = 0; at < block.length; at += CHUNK) this.#chunk(block.subarray(at, at + CHUNK));
   }
 
+  /** Takes the next bytes from `fill`, which puts them where they are scanned. Returns how many there were. */
+  pull(fill: Fill): number {
+    const { text } = this.#kernel;
+    const length = fill(text, this.#held, CHUNK);
+    let end = this.#held + length;
+    if (this.#dropping) {
+      const kept = fromNewline(text.subarray(this.#held, end));
+      text.copyWithin(this.#held, end - kept.length, end);
+      end = this.#held + kept.length;
+    }
+    if (end > this.#held) this.#filled(end);
+    return length;
+  }
+
   /** The input has ended: a last line without newline is taken now. Returns whether there was one. */
   end(): boolean {
     const open = this.#held > 0;
     if (open) this.#chunk(Uint8Array.of(10));
+    return open;
+  }
+
+  /** The input has ended: a last line without newline is counted, not taken. Returns whether there was one. */
+  drop(): boolean {
+    const open = this.#held > 0;
+    this.#held = 0;
+    if (open) this.lines++;
     return open;
   }
 
@@ -93,7 +116,12 @@ export class LineScanner {
     if (kept.length === 0) return;
     const { text } = this.#kernel;
     text.set(kept, this.#held);
-    const end = this.#held + kept.length;
+    this.#filled(this.#held + kept.length);
+  }
+
+  /** Scans the text, which ends at `end`, and keeps the unfinished line. */
+  #filled(end: number): void {
+    const { text } = this.#kernel;
     this.#pad(end);
     const rest = this.#scan(end);
     this.#dropping = end - rest > MAX_LINE;

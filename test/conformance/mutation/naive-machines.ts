@@ -119,6 +119,8 @@ class Instance {
 }
 
 interface Device {
+  /** Place of the last event about it: after that it may be unplugged, and owes nothing. */
+  last: number;
   opened: boolean;
   caps: readonly CapabilitySet[];
   request: EventOf<'set_state'> | null;
@@ -141,7 +143,19 @@ export function firstRefused(events: readonly TraceEvent[]): number {
       running: undefined,
     };
     hosts.set(event.host, host);
-    if (!allowed(host, event)) return index;
+    if ('device' in event && !host.devices.has(event.device)) {
+      const last = events.findLastIndex(
+        (each) => 'device' in each && each.device === event.device && each.host === event.host,
+      );
+      host.devices.set(event.device, {
+        last,
+        opened: false,
+        caps: CAPABILITY_SETS,
+        request: null,
+        instances: new Map(),
+      });
+    }
+    if (!allowed(host, event, index)) return index;
   }
   return -1;
 }
@@ -169,22 +183,16 @@ function ofDevice(device: Device, name: string, words: Words, maybe = false): bo
   return instance.take(words, maybe);
 }
 
-function everyDevice(host: Host, name: string, event: string): boolean {
-  return [...host.devices.values()].map((device) => ofDevice(device, name, [[event]])).every(Boolean);
+function everyDevice(host: Host, name: string, event: string, index: number): boolean {
+  return [...host.devices.values()]
+    .filter(({ last }) => last > index)
+    .map((device) => ofDevice(device, name, [[event]]))
+    .every(Boolean);
 }
 
 /** One trace event against all machines it concerns. Run states and continuity of lines are remarks only. */
-function allowed(host: Host, event: TraceEvent): boolean {
-  if ('device' in event) {
-    const device: Device = host.devices.get(event.device) ?? {
-      opened: false,
-      caps: CAPABILITY_SETS,
-      request: null,
-      instances: new Map(),
-    };
-    host.devices.set(event.device, device);
-    return deviceEvent(host, device, event);
-  }
+function allowed(host: Host, event: TraceEvent, index: number): boolean {
+  if ('device' in event) return deviceEvent(host, host.devices.get(event.device)!, event);
   switch (event.kind) {
     case 'vm_state': {
       const what = event.running ? 'VM.start' : 'VM.stop';
@@ -193,8 +201,8 @@ function allowed(host: Host, event: TraceEvent): boolean {
       return [
         !switching || ofHost(host, 'switchover-ack', ['SWITCHOVER']),
         ofHost(host, 'vm-phases', [what]),
-        everyDevice(host, 'vmm-source', what),
-        !event.running || everyDevice(host, 'vmm-destination', what),
+        everyDevice(host, 'vmm-source', what, index),
+        !event.running || everyDevice(host, 'vmm-destination', what, index),
       ].every(Boolean);
     }
     case 'migration_status': {
@@ -206,11 +214,11 @@ function allowed(host: Host, event: TraceEvent): boolean {
       return taken;
     }
     case 'source_cleanup':
-      return everyDevice(host, 'vmm-source', 'CLEANUP');
+      return everyDevice(host, 'vmm-source', 'CLEANUP', index);
     case 'destination_setup':
-      return everyDevice(host, 'vmm-destination', 'LOAD.setup');
+      return everyDevice(host, 'vmm-destination', 'LOAD.setup', index);
     case 'destination_load_end':
-      return event.errno === 0 || everyDevice(host, 'vmm-destination', 'LOAD.failed');
+      return event.errno === 0 || everyDevice(host, 'vmm-destination', 'LOAD.failed', index);
     case 'query_pending':
       if (event.ackTotal === undefined) return true;
       return ofHost(host, 'switchover-ack', [event.ackTotal > 0 ? 'ACK.needed' : 'ACK.none']);
