@@ -20,6 +20,7 @@ import {
   IMAGE_VERSION,
   ImageError,
   type ImageProblem,
+  imageErrorOf,
 } from './image-error.js';
 import {
   decodeFields,
@@ -112,7 +113,7 @@ export function* slotsOfImageA(bytes: Uint8Array, end = bytes.length): Generator
     if (room < size)
       throw new ImageError('truncated', 'ENOBUFS', offset, `a slot of ${size} bytes in the last ${room}`);
     const message = offset + A_SLOT_MESSAGE;
-    const payload = bytes.slice(message, message + msg_len);
+    const payload = Uint8Array.from(bytes.subarray(message, message + msg_len));
     const stray = bytes[offset + size - 2]! | (bytes[offset + size - 1]! << 8);
     yield { offset, size, message: { opcode, payload, ...(stray === 0 ? {} : { stray }) } };
     offset += size;
@@ -173,16 +174,12 @@ function decodeHead(bytes: Uint8Array) {
 export function describeImageA(bytes: Uint8Array): { rows: ImageRow[]; error: ImageError | null } {
   const fields = IMAGE_A_FIELDS.filter((field) => field.offset + fieldSize(field) <= bytes.length);
   const rows = describeFields(fields, bytes);
-  try {
+  let index = 0;
+  imageErrorOf(() => {
     const { total_size } = decodeHead(bytes);
-    let index = 0;
     for (const slot of slotsOfImageA(bytes, slotsEnd(total_size))) rows.push(slotRow(slot, index++));
-    decodeImageA(bytes);
-    return { rows, error: null };
-  } catch (error) {
-    if (error instanceof ImageError) return { rows, error };
-    throw error;
-  }
+  });
+  return { rows, error: imageErrorOf(() => decodeImageA(bytes)) };
 }
 
 function slotRow({ offset, size, message: { opcode, payload } }: SlotA, index: number): ImageRow {

@@ -23,6 +23,7 @@ import {
   IMAGE_VERSION,
   ImageError,
   type ImageProblem,
+  imageErrorOf,
 } from './image-error.js';
 import {
   type AnyValue,
@@ -299,19 +300,15 @@ function decodeRecord({ layout, offset, data }: RecordB): AnyValue {
 export function describeImageB(bytes: Uint8Array): { rows: ImageRow[]; error: ImageError | null } {
   const rows: ImageRow[] = [];
   const counts = new Map<string, number>();
-  try {
+  imageErrorOf(() => {
     for (const record of recordsOfImageB(bytes)) {
       const { name, count } = record.layout;
       const index = counts.get(name) ?? 0;
       counts.set(name, index + 1);
       rows.push(...describeRecord(bytes, record, count === 'any' ? `${name}[${index}].` : `${name}.`));
     }
-    decodeImageB(bytes);
-    return { rows, error: null };
-  } catch (error) {
-    if (error instanceof ImageError) return { rows, error };
-    throw error;
-  }
+  });
+  return { rows, error: imageErrorOf(() => decodeImageB(bytes)) };
 }
 
 function describeRecord(bytes: Uint8Array, { layout, offset, data }: RecordB, prefix: string): ImageRow[] {

@@ -45,6 +45,17 @@ export class ImageError extends DeviceError {
   }
 }
 
+/** The ImageError that a call throws, or null. */
+export function imageErrorOf(call: () => unknown): ImageError | null {
+  try {
+    call();
+    return null;
+  } catch (error) {
+    if (error instanceof ImageError) return error;
+    throw error;
+  }
+}
+
 /** What both generations have in common, and the only thing: the reason why each must know the other. */
 export const IMAGE_MAGIC = 0xe8000001;
 export const IMAGE_VERSION = 1;

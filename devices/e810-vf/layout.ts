@@ -90,17 +90,17 @@ export function decodeFields<const T extends readonly LayoutField[]>(
 ): LayoutValue<T> {
   const view = viewOf(bytes);
   return Object.fromEntries(
-    fields.map((field) => [field.name, decodeField(field, bytes, view, base + field.offset)]),
+    fields.map((field) => [field.name, decodeField(field, view, base + field.offset)]),
   ) as LayoutValue<T>;
 }
 
-function decodeField(field: LayoutField, bytes: Uint8Array, view: DataView, at: number): unknown {
+function decodeField(field: LayoutField, view: DataView, at: number): unknown {
   const { type, dims, bits } = field;
-  if (type === 'bytes' || (type === 'mac' && !dims)) return bytes.slice(at, at + fieldSize(field));
+  if (type === 'bytes' || (type === 'mac' && !dims)) return copyOf(view, at, fieldSize(field));
   const size = elementSize(field);
   const element = (index: number): unknown => {
     const place = at + index * size;
-    return type === 'mac' ? bytes.slice(place, place + size) : number(view, type, place);
+    return type === 'mac' ? copyOf(view, place, size) : number(view, type, place);
   };
   if (bits)
     return Object.fromEntries(bits.map((name, bit) => [name, ((element(0) as number) & (1 << bit)) !== 0]));
@@ -110,6 +110,11 @@ function decodeField(field: LayoutField, bytes: Uint8Array, view: DataView, at: 
   return Array.from({ length: first }, (_, row) =>
     Array.from({ length: second }, (_, column) => element(row * second + column)),
   );
+}
+
+/** Bytes of their own, and plain ones: `slice` of a `Buffer` is neither. */
+function copyOf(view: DataView, at: number, size: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + at, size).slice();
 }
 
 function number(view: DataView, type: 'u8' | 'u16' | 'u32' | 'u64', at: number): number | bigint {

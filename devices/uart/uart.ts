@@ -140,9 +140,7 @@ export class Uart extends MigratableDevice {
     this.#uart = powerOn();
   }
 
-  protected override estimate(): number {
-    return RECORD;
-  }
+  protected override estimate = () => RECORD;
 
   /** A byte has come over the line. While the device is stopped nobody takes it. */
   receive(byte: number): void {

@@ -32,6 +32,8 @@ export interface DeviceView {
   capabilities(): readonly CapabilitySet[];
   /** The pending request, until its answer was seen. */
   readonly request: EventOf<'set_state'> | null;
+  /** The device has been in a state of the saving group. */
+  readonly saved: boolean;
   /** What moved the device last. */
   readonly lastMove: 'open' | 'reset' | 'set' | 'failed' | null;
   /** The device offers VFIO_DEVICE_RESET; undefined: not known. */
@@ -71,6 +73,8 @@ export interface RefusalClaim {
   /** Some configuration before matches; absent: any. */
   readonly in?: RegExp;
   readonly where?: (refusal: Refusal) => boolean;
+  /** Further kinds of event that have to be in the trace for this very refusal to count. */
+  readonly alsoNeeds?: (refusal: Refusal) => readonly EventKind[];
   /** Machine events that put the rule to the test when it is kept; the default is `event`. */
   readonly exercisedBy?: RegExp;
   /** The sentence of the finding; the default says which event came in which state. */

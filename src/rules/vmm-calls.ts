@@ -1,4 +1,5 @@
 import { CALL_SITES, callEvent } from '../machines/vmm-set-state.js';
+import type { EventKind } from '../trace/event.js';
 import { device, vmm } from './example.js';
 import type { Refusal, Rule } from './rule.js';
 
@@ -23,6 +24,16 @@ const paused = [
   d.change(false, 'paused'),
 ];
 const started = [v.start(), ...d.call('RUNNING_P2P'), d.prepare(true), ...d.call('RUNNING'), d.change(true)];
+
+/**
+ * A device with P2P states has first phases. One that was a source is also set back by the FAILED
+ * notifier and stopped by save_cleanup; the notifier may ask for RUNNING in RUNNING, too.
+ */
+function phaseNeeds({ device: view, events }: Refusal): EventKind[] {
+  const phases: EventKind[] = view?.capabilities().some((caps) => caps.p2p) ? ['vmstate_prepare'] : [];
+  const rollback = view?.saved || (events[0] === callEvent('RUNNING', 'ERROR') && view?.before() !== 'STOP');
+  return rollback ? [...phases, 'notifier', 'source_cleanup'] : phases;
+}
 
 const vmNeeds = ['vm_state', 'set_state', 'set_state_result', 'vmstate_change'] as const;
 /** The SET_STATE calls of a VMM and the two phases of a VM stop or start. */
@@ -158,6 +169,7 @@ export const VMM_CALL_RULES: readonly Rule[] = [
     refusal: {
       machine: 'vmm-source',
       event: /^CALL\.(RUNNING_P2P|PRE_COPY_P2P)\./,
+      alsoNeeds: phaseNeeds,
       message: (refusal) => `${call(refusal)} is requested outside the first phase of a VM stop or start`,
     },
     conformant: [...d.open(), ...paused],
@@ -184,6 +196,7 @@ export const VMM_CALL_RULES: readonly Rule[] = [
     refusal: {
       machine: 'vmm-source',
       event: /^CALL\.(STOP|STOP_COPY)\.ERROR$/,
+      alsoNeeds: phaseNeeds,
       message: (refusal) =>
         `${call(refusal)} is requested outside the last phase of a VM stop and outside save_cleanup`,
     },
@@ -212,6 +225,7 @@ export const VMM_CALL_RULES: readonly Rule[] = [
     refusal: {
       machine: 'vmm-source',
       event: /^CALL\.RUNNING\.ERROR$/,
+      alsoNeeds: phaseNeeds,
       message: (refusal) =>
         `${call(refusal)} is requested outside the last phase of a VM start, and no failure was notified`,
     },
@@ -231,6 +245,7 @@ export const VMM_CALL_RULES: readonly Rule[] = [
     refusal: {
       machine: 'vmm-source',
       event: /^(PREPARE|CHANGE|VM\.stop|VM\.start)$/,
+      alsoNeeds: phaseNeeds,
       message: ({ events, before }) => `${WORDS[events[0]!]} while the device is ${phase(before)}`,
     },
     conformant: [...d.open(), ...started, ...paused],

@@ -59,7 +59,7 @@ export const VMM_SOURCE_RULES: readonly Rule[] = [
     about:
       'save_setup, iteration, final drain, config state: each once or as often as it may, in this order.',
     causes: 'Handlers that run twice, or after cleanup.',
-    needs: orderNeeds,
+    needs: [...orderNeeds, 'save_complete_start'],
     refusal: {
       machine: 'vmm-source',
       event: /^SAVE\.(?!cleanup)/,

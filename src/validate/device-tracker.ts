@@ -43,6 +43,7 @@ export class DeviceTracker implements DeviceView {
   opened = false;
   request: EventOf<'set_state'> | null = null;
   lastMove: DeviceView['lastMove'] = null;
+  saved = false;
   dmaLogging: boolean | undefined;
   precopyInfoV2: boolean | undefined;
   resetOffered: boolean | undefined;

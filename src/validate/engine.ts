@@ -1,5 +1,5 @@
 import { profileDeviation } from '../machines/profiles.js';
-import type { Rule, Scope, Watch } from '../rules/rule.js';
+import type { Refusal, Rule, Scope, Watch } from '../rules/rule.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
 import type { Alternatives, Observation } from './alternatives.js';
 import { Crowd } from './crowd.js';
@@ -101,7 +101,7 @@ export class Engine implements Listener {
       event,
       device?.id ?? null,
       () => refusalText(rule, refusal, machine),
-      () => witnessesOf(event, host, device),
+      () => witnessesOf(rule, refusal, host, device),
     );
     resynchronise(machine, what);
   }
@@ -180,12 +180,23 @@ export class Engine implements Listener {
 type Projected<T> = (tracker: T, event: never) => void;
 
 /**
- * Who has to have been seen for a refusal to stand. A device that was told of something that QEMU does
- * for all of its devices may be gone by then (unplugged): it has to show itself once more.
+ * Who has to have been seen for a refusal to stand, and what else. A device that was told of something
+ * that QEMU does for all of its devices may be gone by then (unplugged): it has to show itself once more.
  */
-function witnessesOf(event: TraceEvent, host: HostTracker, device: DeviceTracker | null): Witness[] {
-  if (!device) return [host, ...host.devices.values()];
-  if ('device' in event) return [device, host];
-  const { taken } = device;
-  return [device, host, { seen: new Set(), confirms: () => device.taken > taken }];
+function witnessesOf(
+  rule: Rule,
+  refusal: Refusal,
+  host: HostTracker,
+  device: DeviceTracker | null,
+): Witness[] {
+  const own = device ? [device, host] : [host, ...host.devices.values()];
+  const also = rule.refusal?.alsoNeeds?.(refusal) ?? [];
+  const told = device !== null && !('device' in refusal.trace);
+  if (also.length === 0 && !told) return own;
+  const taken = device?.taken ?? 0;
+  const confirms: Witness['confirms'] = (traced) =>
+    also.every(traced) && (!told || (device?.taken ?? 0) > taken);
+  return [...own, { seen: NOTHING, confirms }];
 }
+
+const NOTHING: ReadonlySet<EventKind> = new Set();

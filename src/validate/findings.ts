@@ -7,8 +7,8 @@ import type { Finding, Level } from './report.js';
 /** Whose events must have been seen for a finding to hold: those of the device, then of its host. */
 export interface Witness {
   readonly seen: ReadonlySet<EventKind>;
-  /** Asked when the trace has ended; false: the finding does not stand. */
-  readonly confirms?: () => boolean;
+  /** Asked when the trace has ended, with what tells whether a kind was traced; false: the finding does not stand. */
+  readonly confirms?: (traced: (kind: EventKind) => boolean) => boolean;
 }
 
 interface Candidate {
@@ -133,7 +133,7 @@ export class Findings {
   }
 
   #holds(rule: Rule, witnesses: readonly Witness[]): boolean {
-    if (witnesses.some(({ confirms }) => confirms?.() === false)) return false;
-    return rule.needs.every((kind) => this.traced.has(kind) || witnesses.some(({ seen }) => seen.has(kind)));
+    const traced = (kind: EventKind) => this.traced.has(kind) || witnesses.some(({ seen }) => seen.has(kind));
+    return rule.needs.every(traced) && witnesses.every(({ confirms }) => confirms?.(traced) ?? true);
   }
 }

@@ -1,3 +1,4 @@
+import { inSavingGroup } from '../machines/vfio-arcs.js';
 import { CALL_SITES, callEvent } from '../machines/vmm-set-state.js';
 import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import { ERRNO } from '../uapi/errno.js';
@@ -214,6 +215,7 @@ function arrived(device: DeviceTracker, request: Request, event: EventOf<'set_st
   if (state === undefined) return;
   device.transitions++;
   device.lastMove = 'set';
+  device.saved ||= inSavingGroup(state);
   if (event.errno === 0 || requested === state) {
     const { either, withFd, withoutFd } = SET[state];
     const how = event.dataFd === undefined ? either : event.dataFd ? withFd : withoutFd;

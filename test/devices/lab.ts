@@ -86,7 +86,7 @@ export class LabUart extends Uart {
       };
       return [`${from}>${to}`, callback];
     });
-    (this as { arcs: ArcCallbacks }).arcs = Object.fromEntries(arcs);
+    (this as unknown as { arcs: ArcCallbacks }).arcs = Object.fromEntries(arcs);
   }
 }
 

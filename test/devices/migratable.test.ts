@@ -51,7 +51,7 @@ describe.each(named)('all ordered pairs of states: %s', (_name, caps) => {
         expect(await device.getState()).toBe(from);
         model.walked.length = 0;
         const path = requestedPath(from, to, caps);
-        let fd: DataFd | null = null;
+        let fd = null as DataFd | null;
         const errno = await code(async () => {
           fd = await device.setState(to);
         });
@@ -145,9 +145,9 @@ describe.each(named)('a random walk: %s', (_name, caps) => {
       const random = randomNumbers(seed * 7919);
       const { device, model, events, report } = inLab(new LabUart('vf0', caps));
       const states = statesToAsk(caps);
-      let fd: DataFd | null = null;
+      let fd = null as DataFd | null;
       /** What the walk itself knows: the state, and how much of a good stream was written. */
-      let state: MigState = 'RUNNING';
+      let state = 'RUNNING' as MigState;
       let written = 0;
       let refused = false;
       let logging = false;
