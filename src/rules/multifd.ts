@@ -29,14 +29,15 @@ export const MULTIFD_RULES: readonly Rule[] = [
     causes: 'A load thread that takes what is there instead of the next index.',
     needs: ['load_buffer_start'],
     device: (_view, scope) => {
-      let next = 0;
+      // A trace may begin in the middle of a load: then any packet may be the next.
+      let next: number | null = null;
       return {
         load_thread_start: () => {
           next = 0;
         },
         load_buffer_start: (event) => {
           scope.check();
-          if (event.index !== next)
+          if (next !== null && event.index !== next)
             scope.fail(event, `packet ${event.index} is loaded, ${next} is next`, [`packet ${next}`]);
           next = event.index + 1;
         },
@@ -80,21 +81,25 @@ export const MULTIFD_RULES: readonly Rule[] = [
     needs: ['load_buffer_queued', 'load_buffer_start', 'load_buffer_end'],
     device: (_view, scope) => {
       const queuedIndices = new Set<number>();
+      let whole = false;
       let current: number | null = null;
       return {
-        device_open: () => queuedIndices.clear(),
+        device_open: () => {
+          queuedIndices.clear();
+          whole = true;
+        },
         load_buffer_queued: (event) => {
           if (queuedIndices.size < MAX_PACKETS) queuedIndices.add(event.index);
         },
         load_buffer_start: (event) => {
           scope.check();
-          if (!queuedIndices.has(event.index))
+          if (whole && !queuedIndices.has(event.index))
             scope.fail(event, `packet ${event.index} is loaded before it came`);
           if (current !== null) scope.fail(event, `packet ${event.index} is loaded while ${current} is`);
           current = event.index;
         },
         load_buffer_end: (event) => {
-          if (current !== event.index)
+          if (current !== event.index && (whole || current !== null))
             scope.fail(event, `packet ${event.index} ends, ${current ?? 'none'} is loaded`);
           current = null;
         },

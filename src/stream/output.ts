@@ -27,22 +27,28 @@ export class Output {
     this.#sink = sink;
   }
 
+  // A step comes first: it may change the block.
+
   u8(value: number): void {
-    this.#view.setUint8(this.#step(1), value);
+    const at = this.#step(1);
+    this.#view.setUint8(at, value);
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#step(2), value);
+    const at = this.#step(2);
+    this.#view.setUint16(at, value);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#step(4), value);
+    const at = this.#step(4);
+    this.#view.setUint32(at, value);
   }
 
   /** A u64 below 2^53, or of two halves. */
   u64(value: number | bigint): void {
     if (typeof value === 'bigint') {
-      this.#view.setBigUint64(this.#step(8), value);
+      const at = this.#step(8);
+      this.#view.setBigUint64(at, value);
       return;
     }
     this.u32(Math.floor(value / 0x1_0000_0000));
@@ -71,7 +77,6 @@ export class Output {
       this.#give(bytes);
       return;
     }
-    // The step comes first: it may change the block.
     const at = this.#step(bytes.length);
     this.#block.set(bytes, at);
   }

@@ -7,6 +7,7 @@ import { BodySizes, MAX_DESCRIPTION, parseDescription, type VmDescription } from
 import { hex, StreamError } from './error.js';
 import type { StreamSink } from './item.js';
 import { readSection, sectionType } from './section-reader.js';
+import { StepsRunner } from './steps-runner.js';
 
 export interface ReaderOptions {
   /**
@@ -29,9 +30,7 @@ export interface ReaderOptions {
  */
 export class StreamReader {
   readonly #context: Context;
-  readonly #steps: Steps;
-  #failure: unknown;
-  #done = false;
+  readonly #runner: StepsRunner;
   #eof = false;
 
   constructor(sink: StreamSink, options: ReaderOptions = {}) {
@@ -54,7 +53,7 @@ export class StreamReader {
       ram: { blocks: new Map(), last: undefined },
       held: 0,
     };
-    this.#steps = this.#stream(this.#context);
+    this.#runner = new StepsRunner(this.#context.cursor, this.#stream(this.#context));
   }
 
   /** Offset of the next byte that has not been understood yet. */
@@ -86,9 +85,7 @@ export class StreamReader {
    * @throws StreamError where the stream is damaged; the sink has all that stands before
    */
   write(block: Uint8Array): void {
-    this.#context.cursor.feed(block);
-    this.#step();
-    if (!this.#done) this.#context.cursor.release();
+    this.#runner.write(block);
   }
 
   /**
@@ -96,22 +93,7 @@ export class StreamReader {
    * @throws StreamError when the stream has not
    */
   end(): void {
-    const { cursor } = this.#context;
-    if (cursor.ended) return;
-    cursor.ended = true;
-    cursor.feed(new Uint8Array(0));
-    this.#step();
-  }
-
-  #step(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (this.#done) return;
-    try {
-      this.#done = this.#steps.next().done === true;
-    } catch (error) {
-      this.#failure = error;
-      throw error;
-    }
+    this.#runner.end();
   }
 
   *#stream(x: Context): Steps {

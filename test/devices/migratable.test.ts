@@ -244,7 +244,7 @@ describe.each(named)('a random walk: %s', (_name, caps) => {
       expect(broken(events)).toEqual([]);
       const { verdict, rules, devices } = report();
       expect(verdict).toBe('conformant');
-      expect(rules.checked.length).toBeGreaterThanOrEqual(15);
+      expect(rules.checked.length).toBeGreaterThanOrEqual(25);
       expect(devices[0]!.transitions).toBeGreaterThan(100);
     },
     30_000,

