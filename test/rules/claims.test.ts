@@ -21,6 +21,7 @@ const VIEWS: DeviceView[] = (['open', 'reset', 'set', 'failed', null] as const).
     before: () => null,
     capabilities: () => capabilities,
     request: null,
+    saved: false,
     lastMove,
     resetOffered: undefined,
     dmaLogging: undefined,
