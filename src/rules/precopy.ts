@@ -25,7 +25,14 @@ export const PRECOPY_RULES: readonly Rule[] = [
       exercisedBy: /^READ\.(ENOMSG|end)$/,
       message: () => 'read() gave 0 at the temporary end of PRE_COPY data',
     },
-    conformant: [...enter, d.read(24), d.read(-42), ...d.set('STOP_COPY'), d.read(0)],
+    conformant: [
+      ...enter,
+      d.event('data_read', { size: 0, result: 0 }),
+      d.read(24),
+      d.read(-42),
+      ...d.set('STOP_COPY'),
+      d.read(0),
+    ],
     violating: [...enter, d.read(24), d.read(0)],
   },
   {

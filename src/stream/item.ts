@@ -146,10 +146,13 @@ export interface StreamSink {
    * @param size bytes that it takes itself, without the data that follow
    */
   item(item: StreamItem, offset: number, size: number): unknown;
-  /** One page of RAM. */
-  page?(block: string, address: number, encoding: PageEncoding, data: Uint8Array): unknown;
+  /**
+   * One page of RAM.
+   * @param size bytes of its data in the stream, also where `skipPages` leaves the data out
+   */
+  page?(block: string, address: number, encoding: PageEncoding, data: Uint8Array, size: number): unknown;
   /** A piece of the data that the last item has; how data are cut into pieces is of no meaning. */
   data?(piece: Uint8Array): unknown;
-  /** Pages come without data, which makes reading faster. */
+  /** Pages come without data, which makes reading faster, and lets the caller of the reader leave out holes. */
   readonly skipPages?: boolean;
 }

@@ -65,15 +65,15 @@ function* readPages(x: Context, block: BlockItem, pageSize: number, bitmap: Uint
     }
     if (((byte >> (index & 7)) & 1) === 0) continue;
     const address = index * pageSize;
+    const size = Math.min(pageSize, block.usedLength - address);
     if (!wanted) {
-      sink.page?.(block.name, address, 'mapped', EMPTY);
+      sink.page?.(block.name, address, 'mapped', EMPTY, size);
       continue;
     }
     yield* c.take(start + address - c.offset, what);
-    const size = Math.min(pageSize, block.usedLength - address);
     if (c.available < size) yield* c.need(size, what);
     c.pos += size;
-    sink.page?.(block.name, address, 'mapped', c.bytes.subarray(c.pos - size, c.pos));
+    sink.page?.(block.name, address, 'mapped', c.bytes.subarray(c.pos - size, c.pos), size);
   }
   yield* c.take(start + block.usedLength - c.offset, what);
 }

@@ -78,7 +78,7 @@ function* readZero(x: Context, address: number, flags: number): Steps {
   const name = yield* readBlockName(x, address, flags);
   if (c.available < 1) yield* c.need(1, 'the fill byte of a page');
   c.pos++;
-  x.sink.page?.(name, address, 'zero', c.bytes.subarray(c.pos - 1, c.pos));
+  x.sink.page?.(name, address, 'zero', c.bytes.subarray(c.pos - 1, c.pos), 1);
 }
 
 function* readPage(
@@ -96,12 +96,12 @@ function* readPage(
   if (sink.page === undefined || sink.skipPages === true) {
     if (c.available >= size) c.pos += size;
     else yield* c.take(size, 'a page');
-    sink.page?.(name, address, encoding, EMPTY);
+    sink.page?.(name, address, encoding, EMPTY, size);
     return;
   }
   if (c.available < size) yield* c.need(size, 'a page');
   c.pos += size;
-  sink.page(name, address, encoding, c.bytes.subarray(c.pos - size, c.pos));
+  sink.page(name, address, encoding, c.bytes.subarray(c.pos - size, c.pos), size);
 }
 
 function* readEncodedSize(x: Context, encoding: PageEncoding): Steps<number> {

@@ -61,6 +61,11 @@ export class StreamReader {
     return this.#context.cursor.offset;
   }
 
+  /** Target page size: certain from the first RAM section on. */
+  get pageSize(): number {
+    return this.#context.pageSize;
+  }
+
   /** Bytes of the input that are held between two blocks. */
   get held(): number {
     return this.#context.cursor.held + this.#context.held;

@@ -121,6 +121,8 @@ export const DEVICE_PROJECTION: Projection = {
     if (event.errno === 0) device.followed('vfio-driver')?.observe(RESET_OK);
   },
   data_read: (device, event) => {
+    // A read of nothing gives nothing, wherever the stream stands.
+    if (event.size === 0) return;
     if (event.result > 0) device.bytesRead += event.result;
     device.observe('vfio-device', readOutcome(event.result), event);
   },

@@ -305,6 +305,7 @@ function deviceEvent(host: Host, device: Device, event: TraceEvent & { device: s
       return taken;
     }
     case 'data_read': {
+      if (event.size === 0) return true;
       const how =
         event.result > 0 ? 'data' : event.result === 0 ? 'end' : event.result === -42 ? 'ENOMSG' : 'error';
       return ofDevice(device, 'vfio-device', [[`READ.${how}`]]);
