@@ -4,6 +4,7 @@ import { addConvert } from './commands/convert.js';
 import { addDemo } from './commands/demo.js';
 import { addDescribe } from './commands/describe.js';
 import { addExplain } from './commands/explain.js';
+import { addInspect } from './commands/inspect.js';
 import { addRecord } from './commands/record.js';
 import { addValidate } from './commands/validate.js';
 import { packageVersion } from './package.js';
@@ -36,7 +37,16 @@ export function makeProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .configureHelp({ helpWidth: 100 })
     .addHelpText('after', EXAMPLES + EXIT_CODES.replace('\n', '\n\n'));
-  for (const add of [addValidate, addDescribe, addExplain, addRecord, addConvert, addDemo, addCompletion]) {
+  for (const add of [
+    addValidate,
+    addDescribe,
+    addExplain,
+    addRecord,
+    addConvert,
+    addInspect,
+    addDemo,
+    addCompletion,
+  ]) {
     add(program);
   }
   return program;

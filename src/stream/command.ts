@@ -1,4 +1,9 @@
-import { STREAM_COMMANDS, type StreamCommand, streamCommand, TARGET_PAGE_SIZES } from '../uapi/qemu-stream.js';
+import {
+  STREAM_COMMANDS,
+  type StreamCommand,
+  streamCommand,
+  TARGET_PAGE_SIZES,
+} from '../uapi/qemu-stream.js';
 import { type Cursor, latin1, type Steps, u32At } from './cursor.js';
 import { hex } from './error.js';
 
@@ -36,7 +41,8 @@ export function* readCommand(c: Cursor): Steps<CommandItem> {
   if (name === undefined) c.fail('a command from 0x01 to 0x0b', hex(number), at);
   const length = yield* c.u16('the length of a command');
   const fixed = STREAM_COMMANDS[name].length;
-  if (fixed !== null && length !== fixed) c.fail(`a payload of ${fixed} bytes for ${name}`, `${length}`, at + 2);
+  if (fixed !== null && length !== fixed)
+    c.fail(`a payload of ${fixed} bytes for ${name}`, `${length}`, at + 2);
   yield* c.need(length, `the payload of ${name}`);
   const payload = new Payload(c, name, c.pos + length);
   const item = decode(payload, name);

@@ -1,4 +1,9 @@
-import { CONFIGURATION_SUBSECTIONS, STREAM_BYTES, STREAM_CAPABILITIES, TARGET_PAGE_SIZES } from '../uapi/qemu-stream.js';
+import {
+  CONFIGURATION_SUBSECTIONS,
+  STREAM_BYTES,
+  STREAM_CAPABILITIES,
+  TARGET_PAGE_SIZES,
+} from '../uapi/qemu-stream.js';
 import { type Context, tell } from './context.js';
 import type { Cursor, Steps } from './cursor.js';
 import { quoted } from './error.js';

@@ -9,7 +9,9 @@ export class StreamError extends Error {
   readonly got: string | undefined;
 
   constructor(offset: number, expected: string, got?: string, where?: string) {
-    super(`expected ${expected}, ${got === undefined ? 'the stream ends' : `got ${got}`}${where ? ` (${where})` : ''}`);
+    super(
+      `expected ${expected}, ${got === undefined ? 'the stream ends' : `got ${got}`}${where ? ` (${where})` : ''}`,
+    );
     this.offset = offset;
     this.expected = expected;
     this.got = got;

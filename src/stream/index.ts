@@ -29,8 +29,11 @@ export type {
   VfioPacket,
 } from './multifd-item.js';
 export { MultifdReader } from './multifd-reader.js';
+export { MultifdSummary } from './multifd-summary.js';
 export { MultifdWriter } from './multifd-writer.js';
 export type { ByteSink } from './output.js';
 export { mappedBlock } from './ram-writer.js';
 export { type ReaderOptions, StreamReader } from './reader.js';
+export { INSPECT_SCHEMA, type InspectReport } from './report.js';
+export { StreamSummary } from './summary.js';
 export { StreamWriter, type WriterOptions } from './writer.js';

@@ -1,5 +1,5 @@
-import type { SectionType } from '../uapi/qemu-stream.js';
 import type { VfioStreamTag } from '../uapi/qemu.js';
+import type { SectionType } from '../uapi/qemu-stream.js';
 import type { CommandItem } from './command.js';
 import type { VmDescription } from './description.js';
 

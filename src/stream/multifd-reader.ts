@@ -14,7 +14,7 @@ import {
   VFIO_DEVICE_PACKET_VERSION,
   VfioDevicePacket,
 } from '../uapi/qemu-stream.js';
-import type { Struct, StructValue, Fields } from '../uapi/struct.js';
+import type { Fields, Struct, StructValue } from '../uapi/struct.js';
 import { Cursor, latin1, type Steps, u32At } from './cursor.js';
 import { hex } from './error.js';
 import type { MultifdSink, VfioPacket } from './multifd-item.js';

@@ -33,7 +33,8 @@ export class MultifdWriter implements MultifdSink {
 
   /** Writes a packet up to its data, which follow by `data`. */
   item(item: MultifdItem): void | Promise<void> {
-    if (this.#owed > 0) throw new RangeError(`${item.kind}: ${this.#owed} bytes of data are missing before it`);
+    if (this.#owed > 0)
+      throw new RangeError(`${item.kind}: ${this.#owed} bytes of data are missing before it`);
     switch (item.kind) {
       case 'multifd-init':
         this.#out.bytes(

@@ -68,7 +68,11 @@ function* readBlockName(x: Context, address: number, flags: number): Steps<strin
   const { last } = ram;
   if (last === undefined) return c.fail('a RAM record with a block before one without', 'none', at - 8);
   if (address >= last.usedLength) {
-    c.fail(`an address in RAM block ${quoted(last.name)} below ${hex(last.usedLength)}`, hex(address), at - 8);
+    c.fail(
+      `an address in RAM block ${quoted(last.name)} below ${hex(last.usedLength)}`,
+      hex(address),
+      at - 8,
+    );
   }
   return last.name;
 }
@@ -130,7 +134,11 @@ function* readBlocks(x: Context, total: number): Steps {
     const lengthAt = c.offset;
     const usedLength = yield* c.size(`the length of RAM block ${quoted(name)}`);
     if (usedLength > left) {
-      c.fail(`a length of RAM block ${quoted(name)} within the ${left} bytes left`, `${usedLength}`, lengthAt);
+      c.fail(
+        `a length of RAM block ${quoted(name)} within the ${left} bytes left`,
+        `${usedLength}`,
+        lengthAt,
+      );
     }
     left -= usedLength;
     if (ram.blocks.size >= MAX_BLOCKS) c.fail(`at most ${MAX_BLOCKS} RAM blocks`, 'another', at);

@@ -87,9 +87,7 @@ export const inspectSchema = z.strictObject({
   description: z
     .strictObject({ offset: count, size: count, pageSize: count.nullable(), devices: z.array(device) })
     .nullable(),
-  multifd: z
-    .strictObject({ channel: count, uuid: z.string(), packets: count, syncs: count })
-    .nullable(),
+  multifd: z.strictObject({ channel: count, uuid: z.string(), packets: count, syncs: count }).nullable(),
   trailing: count.describe('bytes behind the end'),
   remarks: z.array(z.string()),
   error: z

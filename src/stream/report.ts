@@ -1,5 +1,5 @@
-import type { SectionType } from '../uapi/qemu-stream.js';
 import type { VfioStreamTag } from '../uapi/qemu.js';
+import type { SectionType } from '../uapi/qemu-stream.js';
 import type { DeviceDescription } from './description.js';
 
 /** Name and version of the JSON that `stopcopy inspect --json` prints. */

@@ -1,4 +1,4 @@
-import { RAM_SECTION, SECTION_TYPES, STREAM_BYTES, type SectionType } from '../uapi/qemu-stream.js';
+import { RAM_SECTION, SECTION_TYPES, type SectionType, STREAM_BYTES } from '../uapi/qemu-stream.js';
 import { bodyUpToFooter } from './body-end.js';
 import { type Context, handOut, tell } from './context.js';
 import type { Steps } from './cursor.js';
@@ -25,7 +25,8 @@ export function* readSection(x: Context, type: SectionType): Steps {
   tell(x, item, start);
   const size = type === 'FULL' ? x.sizes?.take(item.idstr, item.instance) : undefined;
   const body = c.offset;
-  if (size !== undefined && body + size > c.limit) c.fail(`a body of ${size} bytes`, 'the end of the package');
+  if (size !== undefined && body + size > c.limit)
+    c.fail(`a body of ${size} bytes`, 'the end of the package');
   yield* readBody(x, item, size);
   if (size !== undefined && c.offset !== body + size) {
     c.fail(`a body of ${size} bytes, as the vmdescription has it`, `${c.offset - body} bytes`);

@@ -157,7 +157,8 @@ export class StreamSummary implements StreamSink {
     this.#inVfio = true;
     this.#vfio.record(tag);
     section.records ??= [];
-    if (section.records.length < MAX_RECORDS) section.records.push(size === undefined ? { tag } : { tag, size });
+    if (section.records.length < MAX_RECORDS)
+      section.records.push(size === undefined ? { tag } : { tag, size });
     else section.recordsOmitted = (section.recordsOmitted ?? 0) + 1;
   }
 

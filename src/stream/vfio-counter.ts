@@ -1,4 +1,4 @@
-import { type VfioStreamTag, VFIO_STREAM_TAGS } from '../uapi/qemu.js';
+import { VFIO_STREAM_TAGS, type VfioStreamTag } from '../uapi/qemu.js';
 import type { VfioReport } from './report.js';
 
 /** Most devices that are counted one by one. */
@@ -18,8 +18,7 @@ export class VfioCounter {
   device(idstr: string, instance: number): void {
     const key = `${instance} ${idstr}`;
     const known = this.#devices.get(key);
-    this.#now =
-      known ?? { idstr, instance, records: 0, dataBytes: 0, configBytes: 0, pci: null, tags: {} };
+    this.#now = known ?? { idstr, instance, records: 0, dataBytes: 0, configBytes: 0, pci: null, tags: {} };
     if (known === undefined && this.#devices.size < MAX_DEVICES) this.#devices.set(key, this.#now);
   }
 
