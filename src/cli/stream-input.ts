@@ -27,13 +27,12 @@ export async function openStreamInput(file: string): Promise<StreamInput> {
   const source = await openSource(file);
   try {
     const head = await firstBytes(source);
-    const shown = file === '-' ? 'stdin' : file;
-    if (head.length === 0) throw new InputError(`${shown}: is empty`);
+    if (head.length === 0) throw new InputError(`${file === '-' ? 'stdin' : file}: is empty`);
     if (source.size !== undefined && decoderFor(head, () => {}) === undefined) {
       await source.close();
       return new FileInput(file);
     }
-    return new FlowInput(shown, source, head);
+    return new FlowInput(source, head);
   } catch (error) {
     await source.close();
     throw error;
@@ -74,7 +73,7 @@ export class FileInput {
   }
 
   /** Brings everything from `offset` on to the taker. What the taker throws ends it. */
-  async pump(taker: ByteTaker, offset: number, tell: TellProgress): Promise<void> {
+  async pump(taker: ByteTaker, offset: number, tell: TellProgress): Promise<undefined> {
     const block = Buffer.allocUnsafe(BLOCK);
     for (let at = offset; ; ) {
       const length = readSync(this.#fd, block, 0, BLOCK, at);
@@ -98,18 +97,19 @@ export class FileInput {
 /** A pipe, standard input, or compressed data: it is read once, from its start to its end. */
 export class FlowInput {
   readonly kind = 'flow';
-  readonly #file: string;
   readonly #source: Source;
   readonly #head: Uint8Array;
 
-  constructor(file: string, source: Source, head: Uint8Array) {
-    this.#file = file;
+  constructor(source: Source, head: Uint8Array) {
     this.#source = source;
     this.#head = head;
   }
 
-  /** Brings everything from `offset` on to the taker. What the taker throws ends it. */
-  async pump(taker: ByteTaker, offset: number, tell: TellProgress): Promise<void> {
+  /**
+   * Brings everything from `offset` on to the taker. What the taker throws ends it. Returns what is wrong
+   * with compressed data, which ends there.
+   */
+  async pump(taker: ByteTaker, offset: number, tell: TellProgress): Promise<string | undefined> {
     let before = offset;
     let failure: { error: unknown } | undefined;
     const take = (block: Uint8Array) => {
@@ -124,27 +124,30 @@ export class FlowInput {
     };
     const decoder = decoderFor(this.#head, take);
     let done = 0;
+    let broken: string | undefined;
     for (let block = this.#head; block.length > 0; block = await this.#source.next()) {
       if (decoder === undefined) take(block);
-      else await this.#decode(decoder, () => decoder.write(block));
+      else broken = await attempt(decoder, () => decoder.write(block));
       if (failure !== undefined) throw failure.error;
+      if (broken !== undefined) return broken;
       done += block.length;
       tell(done, this.#source.size);
     }
-    if (decoder !== undefined) await this.#decode(decoder, () => decoder.end());
+    if (decoder !== undefined) broken = await attempt(decoder, () => decoder.end());
     if (failure !== undefined) throw failure.error;
+    return broken;
   }
 
   async close(): Promise<void> {
     await this.#source.close();
   }
+}
 
-  async #decode(decoder: Decoder, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      const { message } = error as Error;
-      throw new InputError(`${this.#file}: ${decoder.name} data is damaged or incomplete (${message})`);
-    }
+async function attempt(decoder: Decoder, work: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await work();
+    return undefined;
+  } catch (error) {
+    return `${decoder.name} data is damaged or incomplete (${(error as Error).message})`;
   }
 }

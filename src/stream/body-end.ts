@@ -34,7 +34,9 @@ export function* bodyUpToFooter(x: Context, id: number, mark: readonly number[],
       // What is cut off behind a whole footer is told by whoever reads on.
       if (found === NOWHERE) noFooter(x, id, what);
       if (c.available >= pattern.length) return;
-      give(c.pos + c.available);
+      // What may be the first bytes of the footer is no body.
+      c.pos += c.available;
+      noFooter(x, id, what);
     }
     at = c.pos;
   }

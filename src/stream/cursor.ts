@@ -27,10 +27,15 @@ export class Cursor {
   skippable = 0;
   #jumped = 0;
   /** Stream offset of `bytes[0]`. */
-  #base = 0;
+  #base: number;
   #block = EMPTY;
   #taken = 0;
   #carry = new Uint8Array(FIRST_CARRY);
+
+  /** @param origin offset of the first byte */
+  constructor(origin = 0) {
+    this.#base = origin;
+  }
 
   /** Offset of the next byte. */
   get offset(): number {
@@ -124,7 +129,8 @@ export class Cursor {
   *copy(size: number, what: string, grown?: (held: number) => void): Steps<Uint8Array> {
     if (size <= this.available) {
       this.pos += size;
-      return this.bytes.slice(this.pos - size, this.pos);
+      // Not `slice`: that of a Buffer copies nothing.
+      return new Uint8Array(this.bytes.subarray(this.pos - size, this.pos));
     }
     let out = new Uint8Array(Math.min(size, FIRST_CARRY));
     let length = 0;

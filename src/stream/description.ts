@@ -40,7 +40,7 @@ const MAX_DEPTH = 16;
  * @throws SyntaxError when it is not JSON, or not of this form
  */
 export function parseDescription(text: string): VmDescription {
-  const top = object(JSON.parse(text), 'the vmdescription');
+  const top = object(json(text), 'the vmdescription');
   if (!Array.isArray(top.devices)) throw new SyntaxError('devices is no list');
   const pageSize = top.page_size === undefined ? {} : { pageSize: count(top.page_size, 'page_size') };
   const configuration =
@@ -49,6 +49,15 @@ export function parseDescription(text: string): VmDescription {
       : { configuration: device(top.configuration, 'the configuration', 'configuration') };
   const devices = top.devices.map((each, index) => device(each, `device ${index}`));
   return { ...pageSize, ...configuration, devices };
+}
+
+/** The message of the engine differs from one version to the next, and quotes the text. */
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SyntaxError('the text is no JSON');
+  }
 }
 
 function device(value: unknown, what: string, known?: string): DeviceDescription {

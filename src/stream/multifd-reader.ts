@@ -30,11 +30,13 @@ const MAX_PAGES = MULTIFD_PACKET_BYTES / TARGET_PAGE_SIZES.least;
  * input ends between two packets.
  */
 export class MultifdReader {
-  readonly #cursor = new Cursor();
+  readonly #cursor: Cursor;
   readonly #sink: MultifdSink;
   readonly #runner: StepsRunner;
 
-  constructor(sink: MultifdSink) {
+  /** @param origin offset of the first byte in its file */
+  constructor(sink: MultifdSink, origin = 0) {
+    this.#cursor = new Cursor(origin);
     this.#sink = sink;
     this.#runner = new StepsRunner(this.#cursor, this.#channel());
   }
@@ -68,9 +70,10 @@ export class MultifdReader {
   *#channel(): Steps {
     const c = this.#cursor;
     yield* c.need(8, 'the head of a channel');
+    const start = c.offset;
     checkMagic(c);
     const init = yield* this.#struct(MultifdInit, 'the head of a channel');
-    this.#sink.item({ kind: 'multifd-init', uuid: init.uuid, channel: init.id }, 0, MultifdInit.size);
+    this.#sink.item({ kind: 'multifd-init', uuid: init.uuid, channel: init.id }, start, MultifdInit.size);
     while (c.available > 0 || (yield* c.more())) yield* this.#packet();
   }
 

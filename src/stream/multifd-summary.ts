@@ -11,6 +11,12 @@ export class MultifdSummary implements MultifdSink {
   readonly #vfio = new VfioCounter();
   #multifd: MultifdReport | null = null;
   #inVfio = false;
+  readonly #origin: number;
+
+  /** @param origin where the channel begins in its file */
+  constructor(origin = 0) {
+    this.#origin = origin;
+  }
 
   item(item: MultifdItem): void {
     this.#inVfio = false;
@@ -42,7 +48,8 @@ export class MultifdSummary implements MultifdSink {
       schema: INSPECT_SCHEMA,
       format: 'multifd-channel',
       complete: error === undefined,
-      bytes: end,
+      offset: this.#origin,
+      bytes: end - this.#origin,
       pageSize: null,
       configuration: null,
       sections: [],

@@ -44,6 +44,12 @@ export class RamWriter {
     return this.#mapped !== undefined && this.#mapped.bitmap > 0;
   }
 
+  /** Where the mapped-ram block ends that is being written; 0 when there is none. */
+  get blockEnd(): number {
+    if (this.#mapped === undefined) return 0;
+    return this.#mapped.mapped.pagesOffset + this.#mapped.block.usedLength;
+  }
+
   /** A record's u64: flags stand in the bits below the page size. */
   record(address: number, flags: number): number {
     if (address % this.pageSize !== 0) {

@@ -15,6 +15,8 @@ export interface ReaderOptions {
    * `description`), else 4096.
    */
   pageSize?: number;
+  /** Offset of the first byte in its file, if it is not the file's: those of mapped-ram count from there. */
+  origin?: number;
   /**
    * The vmdescription, from the end of a file (`findDescription`). With it the bodies of FULL sections are
    * read by their sizes; without it, up to the footer behind them.
@@ -41,7 +43,7 @@ export class StreamReader {
       throw new RangeError(`pageSize: expected a power of 2 from ${least} to ${most}, got ${pageSize}`);
     }
     this.#context = {
-      cursor: new Cursor(),
+      cursor: new Cursor(options.origin),
       sink,
       pageSize,
       capabilities: new Set(),
@@ -121,11 +123,12 @@ function* hasMore(c: Cursor): Steps<boolean> {
 
 function* readHeader(x: Context): Steps {
   const { cursor: c } = x;
+  const start = c.offset;
   const magic = yield* c.u32('the magic QEVM');
-  if (magic !== STREAM_MAGIC) c.fail(`the magic QEVM (${hex(STREAM_MAGIC)})`, hex(magic, 8), 0);
+  if (magic !== STREAM_MAGIC) c.fail(`the magic QEVM (${hex(STREAM_MAGIC)})`, hex(magic, 8), start);
   const version = yield* c.u32('the version of the stream');
-  if (version !== STREAM_VERSION) c.fail(`version ${STREAM_VERSION} of the stream`, `${version}`, 4);
-  tell(x, { kind: 'header', version }, 0);
+  if (version !== STREAM_VERSION) c.fail(`version ${STREAM_VERSION} of the stream`, `${version}`, start + 4);
+  tell(x, { kind: 'header', version }, start);
 }
 
 /** Reads sections and commands: up to EOF, or in a package up to its end. */

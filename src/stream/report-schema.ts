@@ -61,6 +61,7 @@ export const inspectSchema = z.strictObject({
   schema: z.literal(INSPECT_SCHEMA),
   format: z.enum(['migration-stream', 'multifd-channel']),
   complete: z.boolean().describe('the stream has its end, and nothing before it is damaged'),
+  offset: count.describe('where it begins in its file'),
   bytes: count.describe('read and understood'),
   pageSize: count.nullable(),
   configuration: z

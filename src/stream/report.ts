@@ -11,6 +11,8 @@ export interface InspectReport {
   format: 'migration-stream' | 'multifd-channel';
   /** The stream has its end, and nothing before it is damaged. */
   complete: boolean;
+  /** Where it begins in its file. */
+  offset: number;
   /** Bytes that were read and understood. */
   bytes: number;
   pageSize: number | null;

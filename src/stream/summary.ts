@@ -46,6 +46,12 @@ export class StreamSummary implements StreamSink {
   #inVfio = false;
   #omitted = { sections: 0, commands: 0 };
   #trailing = 0;
+  readonly #origin: number;
+
+  /** @param origin where the stream begins in its file */
+  constructor(origin = 0) {
+    this.#origin = origin;
+  }
 
   item(item: StreamItem, offset: number, size: number): void {
     switch (item.kind) {
@@ -104,7 +110,8 @@ export class StreamSummary implements StreamSink {
       schema: INSPECT_SCHEMA,
       format: 'migration-stream',
       complete: error === undefined,
-      bytes: end,
+      offset: this.#origin,
+      bytes: end - this.#origin,
       pageSize,
       configuration: this.#configuration,
       sections: this.#sections,

@@ -56,7 +56,8 @@ function* tree(report: InspectReport, paint: Paint): Generator<string> {
 function parts(report: InspectReport): Row[] {
   const { configuration, sections, commands, eof, description: json } = report;
   const rows: Row[] = [];
-  if (report.format === 'migration-stream') rows.push({ offset: 0, size: 8, text: 'header QEVM, version 3' });
+  if (report.format === 'migration-stream')
+    rows.push({ offset: report.offset, size: 8, text: 'header QEVM, version 3' });
   if (configuration !== null) {
     const { offset, size, machine, subsections } = configuration;
     const below = subsections.map((each) => `${name(each.name)} = ${cut(clean(each.value), NAME)}`);

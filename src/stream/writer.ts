@@ -43,9 +43,9 @@ export class StreamWriter implements StreamSink {
     this.#ram = new RamWriter(this.#out, options.pageSize ?? TARGET_PAGE_SIZES.usual);
   }
 
-  /** Bytes written so far. */
+  /** Offset at which the next item will stand. */
   get offset(): number {
-    return this.#out.offset;
+    return Math.max(this.#out.offset, this.#ram.blockEnd);
   }
 
   /** Writes an item. Its data follow by `data`, or its pages by `page`. */

@@ -22,23 +22,29 @@ export async function runInspect(file: string, flags: InspectFlags): Promise<num
   const shown = file === '-' ? 'stdin' : file;
   const input = await openStreamInput(file);
   const progress = new Progress();
-  let report: InspectReport;
+  let result: Result;
   try {
-    report = await inspect(input, shown, flags, (done, total) => progress.update(shown, done, total));
+    result = await inspect(input, shown, flags, (done, total) => progress.update(shown, done, total));
   } finally {
     progress.end();
     await input.close();
   }
+  const { report, error } = result;
   const paint = painter(wantsColor(flags.color));
   await print(flags.json ? jsonText(report) : inspectText(report, shown, paint));
-  if (report.complete) return EXIT.ok;
-  return isEmpty(report) ? EXIT.inconclusive : EXIT.violation;
+  if (error === undefined) return EXIT.ok;
+  return isEmpty(report) && error.got === undefined ? EXIT.inconclusive : EXIT.violation;
 }
 
 /** Nothing follows the header. */
-function isEmpty({ configuration, sections, commands, multifd, bytes, error }: InspectReport): boolean {
-  const nothing = configuration === null && multifd === null && sections.length + commands.length === 0;
-  return nothing && error?.message.endsWith('the stream ends') === true && bytes <= 9;
+function isEmpty({ configuration, sections, commands, multifd }: InspectReport): boolean {
+  return configuration === null && multifd === null && sections.length + commands.length === 0;
+}
+
+interface Result {
+  report: InspectReport;
+  /** What ended the reading, unless the stream's own end did. */
+  error: StreamError | undefined;
 }
 
 type Tell = (done: number, total: number | undefined) => void;
@@ -47,23 +53,21 @@ type Tell = (done: number, total: number | undefined) => void;
  * Reads the input once. Of a plain file the vmdescription at its end is read first; should it be wrong,
  * and so lead to damage where there is none, the file is read again without it.
  */
-async function inspect(
-  input: StreamInput,
-  shown: string,
-  flags: InspectFlags,
-  tell: Tell,
-): Promise<InspectReport> {
-  if (input.kind === 'flow') return (await once(input, shown, flags, tell)).report;
+async function inspect(input: StreamInput, shown: string, flags: InspectFlags, tell: Tell): Promise<Result> {
+  if (input.kind === 'flow') return once(input, shown, flags, tell);
   if (flags.offset >= input.size) throw new InputError(`${shown}: ends before byte ${flags.offset}`);
   const from = Math.max(flags.offset, input.size - DESCRIPTION_TAIL);
   const description = findDescription(input.bytes(from, input.size));
   const first = await once(input, shown, flags, tell, description);
-  if (description === undefined || first.report.error === undefined) return first.report;
+  if (description === undefined || first.error === undefined) return first;
   const second = await once(input, shown, flags, tell);
-  const reached = (report: InspectReport) => report.error?.offset ?? Number.POSITIVE_INFINITY;
-  if (reached(second.report) <= reached(first.report)) return first.report;
+  if (reached(second) <= reached(first)) return first;
   second.report.remarks.unshift('the vmdescription does not fit the sections; they were read without it');
-  return second.report;
+  return second;
+}
+
+function reached({ error }: Result): number {
+  return error?.offset ?? Number.POSITIVE_INFINITY;
 }
 
 async function once(
@@ -72,17 +76,20 @@ async function once(
   flags: InspectFlags,
   tell: Tell,
   description?: VmDescription,
-): Promise<{ report: InspectReport }> {
+): Promise<Result> {
   const taker = new Taker(shown, flags, description);
+  let broken: string | undefined;
   let error: StreamError | undefined;
   try {
-    await input.pump(taker, flags.offset, tell);
+    broken = await input.pump(taker, flags.offset, tell);
     taker.end();
   } catch (failure) {
     if (!(failure instanceof StreamError)) throw failure;
     error = failure;
   }
-  return { report: taker.report(error) };
+  const report = taker.report(error);
+  if (broken !== undefined) report.remarks.push(broken);
+  return { report, error };
 }
 
 interface Part {
@@ -115,7 +122,10 @@ class Taker implements ByteTaker {
   }
 
   write(block: Uint8Array): void {
-    if (this.#part !== undefined) return this.#part.reader.write(block);
+    if (this.#part !== undefined) {
+      this.#part.reader.write(block);
+      return;
+    }
     this.#head = this.#head.length === 0 ? block : Buffer.concat([this.#head, block]);
     if (this.#head.length >= 4) this.#open();
     else this.#head = Uint8Array.from(this.#head);
@@ -133,16 +143,17 @@ class Taker implements ByteTaker {
   #open(): void {
     const head = this.#head;
     this.#head = new Uint8Array(0);
-    if (begins(head, MULTIFD_MAGIC)) this.#part = multifdPart();
+    if (begins(head, MULTIFD_MAGIC)) this.#part = multifdPart(this.#flags);
     else if (begins(head, STREAM_MAGIC)) this.#part = streamPart(this.#flags, this.#description);
     else throw new InputError(`${this.#shown}: is no migration stream: it does not begin with QEVM`);
     this.#part.reader.write(head);
   }
 }
 
-function streamPart({ pageSize }: InspectFlags, description: VmDescription | undefined): Part {
-  const summary = new StreamSummary();
+function streamPart({ pageSize, offset }: InspectFlags, description: VmDescription | undefined): Part {
+  const summary = new StreamSummary(offset);
   const reader = new StreamReader(summary, {
+    origin: offset,
     ...(pageSize === undefined ? {} : { pageSize }),
     ...(description === undefined ? {} : { description }),
   });
@@ -152,9 +163,9 @@ function streamPart({ pageSize }: InspectFlags, description: VmDescription | und
   };
 }
 
-function multifdPart(): Part {
-  const summary = new MultifdSummary();
-  const reader = new MultifdReader(summary);
+function multifdPart({ offset }: InspectFlags): Part {
+  const summary = new MultifdSummary(offset);
+  const reader = new MultifdReader(summary, offset);
   return { reader, report: (error) => summary.report(error?.offset ?? reader.offset, error) };
 }
 

@@ -230,10 +230,10 @@ export const LAWS: Record<string, Law> = {
     ),
   'VMM-MFD-01': (events) =>
     byDevice(events).some((list) =>
-      some(list, { next: 0 }, (now, event) => {
+      some(list, { next: null as number | null }, (now, event) => {
         if (event.kind === 'load_thread_start') now.next = 0;
         if (event.kind !== 'load_buffer_start') return false;
-        const broken = event.index !== now.next;
+        const broken = now.next !== null && event.index !== now.next;
         now.next = event.index + 1;
         return broken;
       }),
@@ -250,16 +250,16 @@ export const LAWS: Record<string, Law> = {
     ),
   'VMM-MFD-03': (events) =>
     byDevice(events).some((list) =>
-      some(list, { came: [] as number[], current: null as number | null }, (now, event) => {
-        if (event.kind === 'device_open') now.came = [];
+      some(list, { whole: false, came: [] as number[], current: null as number | null }, (now, event) => {
+        if (event.kind === 'device_open') Object.assign(now, { whole: true, came: [] });
         if (event.kind === 'load_buffer_queued') now.came.push(event.index);
         if (event.kind === 'load_buffer_end') {
-          const broken = now.current !== event.index;
+          const broken = now.current !== event.index && (now.whole || now.current !== null);
           now.current = null;
           return broken;
         }
         if (event.kind !== 'load_buffer_start') return false;
-        const broken = !now.came.includes(event.index) || now.current !== null;
+        const broken = (now.whole && !now.came.includes(event.index)) || now.current !== null;
         now.current = event.index;
         return broken;
       }),
