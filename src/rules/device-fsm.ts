@@ -1,8 +1,8 @@
 import { hasSession, hasState } from '../machines/vfio-arcs.js';
-import type { TraceEvent } from '../trace/event.js';
+import type { EventOf, TraceEvent } from '../trace/event.js';
 import { DEFINED_MIGRATION_FLAGS, MIG_STATES } from '../uapi/vfio.js';
 import { device } from './example.js';
-import type { DeviceView, Rule } from './rule.js';
+import type { DeviceView, Rule, Watch } from './rule.js';
 
 const d = device();
 const needs = ['set_state_result'] as const;
@@ -12,6 +12,22 @@ function lacks(view: DeviceView | null, state: string): boolean {
   const known = MIG_STATES.find((name) => name === state);
   if (known === undefined || view === null) return false;
   return view.capabilities().every((caps) => !hasState(known, caps));
+}
+
+/** Judges each answer to a SET, with the state that was asked for. */
+function onAnswer(
+  judge: (asked: string | number | undefined, event: EventOf<'set_state_result'>) => void,
+): Watch {
+  let asked: string | number | undefined;
+  return {
+    set_state: (event) => {
+      asked = event.state;
+    },
+    set_state_result: (event) => {
+      judge(asked, event);
+      asked = undefined;
+    },
+  };
 }
 
 /** The state that a `SET.X` or `SET.X.data_fd` names. */
@@ -29,24 +45,15 @@ export const DEVICE_FSM_RULES: readonly Rule[] = [
     causes:
       'The driver returns before an asynchronous firmware command has ended, or stops half way on a combination.',
     needs,
-    device: (view, scope) => {
-      let asked: string | number | undefined;
-      return {
-        set_state: (event) => {
-          asked = event.state;
-        },
-        set_state_result: (event) => {
-          if (event.errno !== 0 || event.state === undefined || asked === undefined) return;
-          scope.check();
-          if (event.state !== asked)
-            scope.fail(event, `SET of ${asked} returned 0, but the device is in ${event.state}`, [
-              String(asked),
-            ]);
-          asked = undefined;
-          void view;
-        },
-      };
-    },
+    device: (_view, scope) =>
+      onAnswer((asked, event) => {
+        if (event.errno !== 0 || event.state === undefined || asked === undefined) return;
+        scope.check();
+        if (event.state !== asked)
+          scope.fail(event, `SET of ${asked} returned 0, but the device is in ${event.state}`, [
+            String(asked),
+          ]);
+      }),
     conformant: [...d.open(), ...d.set('STOP')],
     violating: [
       ...d.open(),
@@ -145,19 +152,12 @@ export const DEVICE_FSM_RULES: readonly Rule[] = [
     about: 'A request for a number that is no device state fails and changes nothing.',
     causes: 'The request is not checked before it is used as an index.',
     needs,
-    device: (_view, scope) => {
-      let asked: string | number | undefined;
-      return {
-        set_state: (event) => {
-          asked = event.state;
-        },
-        set_state_result: (event) => {
-          if (typeof asked !== 'number' || event.errno === undefined) return;
-          scope.check();
-          if (event.errno === 0) scope.fail(event, `a request for state ${asked} succeeded`, ['EINVAL']);
-        },
-      };
-    },
+    device: (_view, scope) =>
+      onAnswer((asked, event) => {
+        if (typeof asked !== 'number' || event.errno === undefined) return;
+        scope.check();
+        if (event.errno === 0) scope.fail(event, `a request for state ${asked} succeeded`, ['EINVAL']);
+      }),
     conformant: [...d.open(), ...d.fail(8, 'RUNNING')],
     violating: [...d.open(), d.event('set_state', { state: 8 }), d.event('set_state_result', { errno: 0 })],
   },
@@ -215,19 +215,12 @@ export const DEVICE_FSM_RULES: readonly Rule[] = [
       'The VFIO core answers a request for the state that the device is in with success and does not change anything.',
     causes: 'A driver that treats the same state as an arc.',
     needs: ['set_state', 'set_state_result'],
-    device: (view, scope) => {
-      let asked: string | number | undefined;
-      return {
-        set_state: (event) => {
-          asked = event.state;
-        },
-        set_state_result: (event) => {
-          if (asked === undefined || asked !== view.before() || asked === 'ERROR') return;
-          scope.check();
-          if (event.errno) scope.fail(event, `a request for ${asked} failed in ${asked}`, ['success']);
-        },
-      };
-    },
+    device: (view, scope) =>
+      onAnswer((asked, event) => {
+        if (asked === undefined || asked !== view.before() || asked === 'ERROR') return;
+        scope.check();
+        if (event.errno) scope.fail(event, `a request for ${asked} failed in ${asked}`, ['success']);
+      }),
     conformant: [...d.open(), ...d.set('RUNNING')],
     violating: [...d.open(), ...d.fail('RUNNING', 'RUNNING')],
   },

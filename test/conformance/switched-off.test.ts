@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { TraceEvent } from '../../src/trace/event.js';
 import { qemuLogReader } from '../../src/trace/readers/qemu-log.js';
 import { validateEvents } from '../../src/validate/index.js';
+import { CONFORMANT_RUNS } from '../support/conformant-runs.js';
 import { feed, trace } from '../trace/feed.js';
 import { seeded } from './mutation/mutate.js';
 
@@ -12,23 +13,6 @@ import { seeded } from './mutation/mutate.js';
  */
 const ROOT = new URL('../traces/', import.meta.url).pathname;
 const SUBSETS = 40;
-
-const RUNS = [
-  'qemu-11.1/happy-default',
-  'qemu-11.1/two-devices',
-  'qemu-11.1/switchover-ack',
-  'qemu-11.1/file-save-load',
-  'qemu-11.1/multifd-transfer',
-  'qemu-11.1/stop-cont',
-  'qemu-11.1/cancel-precopy',
-  'qemu-11.1/dst-killed-precopy',
-  'qemu-11.1/corrupt-magic',
-  'qemu-11.1/paused-migrate',
-  'qemu-10.0/happy-default',
-  'qemu-10.0/two-devices',
-  'qemu-10.0/cancel-precopy',
-  'qemu-10.0/switchover-ack',
-];
 
 const NAME = /^(?:\S+Z |\d+@[\d.]+:)?([a-z]\w+) /;
 const nameOf = (line: string): string => NAME.exec(line)?.[1] ?? '';
@@ -43,7 +27,7 @@ function logsOf(run: string): { host: string; lines: string[] }[] {
     }));
 }
 
-describe.each(RUNS)('%s', (run) => {
+describe.each(CONFORMANT_RUNS)('%s', (run) => {
   const logs = logsOf(run);
   const names = [...new Set(logs.flatMap(({ lines }) => lines.map(nameOf)))];
   const random = seeded(run.length);

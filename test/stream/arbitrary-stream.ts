@@ -12,7 +12,7 @@ export interface Sample {
   [fc.toStringMethod](): string;
 }
 
-function sample(bytes: Buffer, entries: Entry[]): Sample {
+export function sample(bytes: Buffer, entries: Entry[]): Sample {
   const shown = () => `${JSON.stringify(entries, (_, value) => shorten(value)).slice(0, 4000)}`;
   return { bytes, entries, [fc.toStringMethod]: shown };
 }

@@ -5,6 +5,7 @@ import type { EventKind, TraceEvent } from '../../../src/trace/event.js';
 import { readTrace } from '../../../src/trace/open.js';
 import { qemuLogReader } from '../../../src/trace/readers/qemu-log.js';
 import { validateEvents } from '../../../src/validate/index.js';
+import { CONFORMANT_RUNS } from '../../support/conformant-runs.js';
 import { mutate, seeded } from './mutate.js';
 import { LAWS } from './naive-laws.js';
 import { firstRefused } from './naive-machines.js';
@@ -20,25 +21,6 @@ const ROOT = new URL('../../traces/', import.meta.url).pathname;
 const BROKEN = 500;
 /** Most mutants that are made to get there; most events of a trace move no machine. */
 const MOST = 4000;
-
-const RUNS = [
-  'qemu-11.1/happy-default',
-  'qemu-11.1/two-devices',
-  'qemu-11.1/switchover-ack',
-  'qemu-11.1/file-save-load',
-  'qemu-11.1/multifd-transfer',
-  'qemu-11.1/stop-cont',
-  'qemu-11.1/cancel-precopy',
-  'qemu-11.1/dst-killed-precopy',
-  'qemu-11.1/incompatible-type',
-  'qemu-11.1/corrupt-magic',
-  'qemu-11.1/paused-migrate',
-  'qemu-11.1/postcopy-cap',
-  'qemu-10.0/happy-default',
-  'qemu-10.0/two-devices',
-  'qemu-10.0/cancel-precopy',
-  'qemu-10.0/switchover-ack',
-];
 
 const FROM_MACHINES = new Set(RULES.filter((rule) => rule.refusal).map(({ id }) => id));
 /** Laws about errnos, sizes and flags that these logs do not show, or that no such mutation can break. */
@@ -71,7 +53,7 @@ test('every rule that follows no machine is re-told, or cannot show in these log
   expect(laws.filter((id) => !NOT_IN_THESE_LOGS.test(id)).sort()).toEqual(Object.keys(LAWS).sort());
 });
 
-describe.each(RUNS)('%s', (run) => {
+describe.each(CONFORMANT_RUNS)('%s', (run) => {
   test(`${BROKEN} mutants that the machines refuse, and all that they allow`, {
     timeout: 60_000,
   }, async () => {
