@@ -1,4 +1,5 @@
 import {
+  isTargetPageSize,
   STREAM_COMMANDS,
   type StreamCommand,
   streamCommand,
@@ -72,8 +73,8 @@ function advice(p: Payload): CommandItem {
   const pageSizes = p.u64();
   const at = p.offset;
   const size = p.u64();
-  const { least, most } = TARGET_PAGE_SIZES;
-  if (size < BigInt(least) || size > BigInt(most) || (size & (size - 1n)) !== 0n) {
+  if (!isTargetPageSize(Number(size))) {
+    const { least, most } = TARGET_PAGE_SIZES;
     p.fail(`a target page size from ${least} to ${most}`, `${size}`, at);
   }
   return { kind: 'command', name: 'POSTCOPY_ADVISE', pageSizes, targetPageSize: Number(size) };

@@ -1,5 +1,6 @@
 import {
   CONFIGURATION_SUBSECTIONS,
+  isTargetPageSize,
   STREAM_BYTES,
   STREAM_CAPABILITIES,
   TARGET_PAGE_SIZES,
@@ -42,9 +43,9 @@ function* readSubsection(x: Context): Steps<ConfigurationSubsection> {
     case CONFIGURATION_SUBSECTIONS.pageBits: {
       const bitsAt = c.offset;
       const targetPageBits = yield* c.u32('target-page-bits');
-      const { least, most } = TARGET_PAGE_SIZES;
       const size = 2 ** targetPageBits;
-      if (size < least || size > most) {
+      if (!isTargetPageSize(size)) {
+        const { least, most } = TARGET_PAGE_SIZES;
         c.fail(`${Math.log2(least)} to ${Math.log2(most)} page bits`, `${targetPageBits}`, bitsAt);
       }
       x.pageSize = size;

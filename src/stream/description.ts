@@ -1,4 +1,4 @@
-import { STREAM_BYTES } from '../uapi/qemu-stream.js';
+import { isTargetPageSize, STREAM_BYTES } from '../uapi/qemu-stream.js';
 import { u32At } from './cursor.js';
 
 /** What the JSON at the end of a stream says about it. */
@@ -42,7 +42,7 @@ const MAX_DEPTH = 16;
 export function parseDescription(text: string): VmDescription {
   const top = object(json(text), 'the vmdescription');
   if (!Array.isArray(top.devices)) throw new SyntaxError('devices is no list');
-  const pageSize = top.page_size === undefined ? {} : { pageSize: count(top.page_size, 'page_size') };
+  const pageSize = top.page_size === undefined ? {} : { pageSize: targetPageSize(top.page_size) };
   const configuration =
     top.configuration === undefined
       ? {}
@@ -74,6 +74,12 @@ function device(value: unknown, what: string, known?: string): DeviceDescription
     fields: fields.length,
     subsections,
   };
+}
+
+function targetPageSize(value: unknown): number {
+  const size = count(value, 'page_size');
+  if (!isTargetPageSize(size)) throw new SyntaxError(`page_size ${size} is no page size`);
+  return size;
 }
 
 /** A field's size is that of one element as it was written, with all that stands in it. */

@@ -1,4 +1,9 @@
-import { MAPPED_RAM_VERSION, mappedRamBitmapBytes, TARGET_PAGE_SIZES } from '../uapi/qemu-stream.js';
+import {
+  isTargetPageSize,
+  MAPPED_RAM_VERSION,
+  mappedRamBitmapBytes,
+  TARGET_PAGE_SIZES,
+} from '../uapi/qemu-stream.js';
 import type { Context } from './context.js';
 import type { Steps } from './cursor.js';
 import { quoted } from './error.js';
@@ -16,8 +21,8 @@ export function* readMappedHeader(x: Context, name: string, usedLength: number):
   }
   const sizeAt = c.offset;
   const pageSize = yield* c.size('the page size of a mapped-ram header');
-  const { least, most } = TARGET_PAGE_SIZES;
-  if (pageSize < least || pageSize > most || !Number.isInteger(Math.log2(pageSize))) {
+  if (!isTargetPageSize(pageSize)) {
+    const { least, most } = TARGET_PAGE_SIZES;
     c.fail(`a page size from ${least} to ${most}`, `${pageSize}`, sizeAt);
   }
   const bitmapOffset = yield* c.size('the bitmap offset of a mapped-ram header');

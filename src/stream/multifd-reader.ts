@@ -1,4 +1,5 @@
 import {
+  isTargetPageSize,
   MULTIFD_COMPRESSION_MASK,
   MULTIFD_FLAGS,
   MULTIFD_MAGIC,
@@ -179,9 +180,7 @@ function checkMagic(c: Cursor): void {
 
 /** Pages that are not compressed are all of one size, which nothing else in the packet tells. */
 function checkSize(c: Cursor, pages: number, size: number, start: number): void {
-  const { least, most } = TARGET_PAGE_SIZES;
-  const page = pages === 0 ? 0 : size / pages;
-  const right = pages === 0 ? size === 0 : page >= least && page <= most && Number.isInteger(Math.log2(page));
+  const right = pages === 0 ? size === 0 : isTargetPageSize(size / pages);
   if (right) return;
   const at = start + MultifdRamPacket.offsets.next_packet_size;
   c.fail(`the bytes of ${pages} pages of one size`, `${size}`, at);

@@ -1,4 +1,10 @@
-import { STREAM_BYTES, STREAM_MAGIC, STREAM_VERSION, TARGET_PAGE_SIZES } from '../uapi/qemu-stream.js';
+import {
+  isTargetPageSize,
+  STREAM_BYTES,
+  STREAM_MAGIC,
+  STREAM_VERSION,
+  TARGET_PAGE_SIZES,
+} from '../uapi/qemu-stream.js';
 import { readCommand } from './command.js';
 import { readConfiguration } from './configuration-reader.js';
 import { type Context, tell } from './context.js';
@@ -38,8 +44,8 @@ export class StreamReader {
   constructor(sink: StreamSink, options: ReaderOptions = {}) {
     const { description } = options;
     const pageSize = options.pageSize ?? description?.pageSize ?? TARGET_PAGE_SIZES.usual;
-    const { least, most } = TARGET_PAGE_SIZES;
-    if (pageSize < least || pageSize > most || !Number.isInteger(Math.log2(pageSize))) {
+    if (!isTargetPageSize(pageSize)) {
+      const { least, most } = TARGET_PAGE_SIZES;
       throw new RangeError(`pageSize: expected a power of 2 from ${least} to ${most}, got ${pageSize}`);
     }
     this.#context = {

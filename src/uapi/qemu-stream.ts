@@ -79,6 +79,12 @@ export const XBZRLE_ENCODING = 1;
 /** Target page sizes that a stream can have: the flags must fit below, and QEMU knows none above. */
 export const TARGET_PAGE_SIZES = { least: 0x400, most: 0x10000, usual: 0x1000 } as const;
 
+/** Whether a stream can have this target page size. */
+export function isTargetPageSize(size: number): boolean {
+  const { least, most } = TARGET_PAGE_SIZES;
+  return Number.isInteger(size) && size >= least && size <= most && (size & (size - 1)) === 0;
+}
+
 /** Capabilities that change the RAM section, as `configuration/capabilities` names them. */
 export const STREAM_CAPABILITIES = { ignoreShared: 'x-ignore-shared', mappedRam: 'mapped-ram' } as const;
 

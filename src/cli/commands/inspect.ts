@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { isTargetPageSize } from '../../uapi/qemu-stream.js';
 import { addColorOptions } from '../color.js';
 
 export interface InspectFlags {
@@ -43,7 +44,7 @@ function wholeNumber(value: string): number {
 
 function pageSize(value: string): number {
   const size = wholeNumber(value);
-  if (size < 1024 || size > 65536 || !Number.isInteger(Math.log2(size))) {
+  if (!isTargetPageSize(size)) {
     throw new InvalidArgumentError('It must be a power of 2 from 1024 to 65536.');
   }
   return size;
