@@ -1,4 +1,5 @@
 import { inPreCopy } from '../machines/vfio-arcs.js';
+import { ERRNO } from '../uapi/errno.js';
 import { device } from './example.js';
 import type { Rule } from './rule.js';
 
@@ -240,7 +241,7 @@ export const PRECOPY_RULES: readonly Rule[] = [
         data_read: (event) => {
           if (announced > 0) {
             scope.check();
-            if (event.result === -42)
+            if (event.result === -ERRNO.ENOMSG!)
               scope.fail(event, `read() gave ENOMSG right after ${announced} bytes were announced`);
           }
           announced = 0;

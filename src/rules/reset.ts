@@ -1,4 +1,5 @@
 import { inPreCopy, inSavingGroup, isRunning, mayDoP2p } from '../machines/vfio-arcs.js';
+import { ERRNO } from '../uapi/errno.js';
 import { device, vmm } from './example.js';
 import type { HostView, Rule } from './rule.js';
 
@@ -48,7 +49,7 @@ export const RESET_RULES: readonly Rule[] = [
           if (!asked) return;
           asked = false;
           scope.check();
-          if (event.result === -9 && view.states().includes('RESUMING'))
+          if (event.result === -ERRNO.EBADF! && view.states().includes('RESUMING'))
             scope.fail(
               event,
               'RESUMING was granted without a data_fd, so the device was in RESUMING already: an earlier attempt was not undone by a reset',

@@ -48,6 +48,8 @@ export class DeviceTracker implements DeviceView {
   precopyInfoV2: boolean | undefined;
   resetOffered: boolean | undefined;
   flags: number | undefined;
+  /** Events about this device so far. */
+  taken = 0;
   transitions = 0;
   bytesRead = 0;
   bytesWritten = 0;
@@ -63,9 +65,6 @@ export class DeviceTracker implements DeviceView {
   ) {
     this.watchers = listener.watchDevice(this);
   }
-
-  /** Events about this device so far. */
-  taken = 0;
 
   /** Takes an event about this device. */
   take(event: TraceEvent): void {

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { expect } from 'vitest';
 import type { EventKind, EventOf, TraceEvent } from '../../src/trace/event.js';
 import { traceEventSchema } from '../../src/trace/event-schema.js';
 import type { ParseCounts, Reader } from '../../src/trace/reader.js';
@@ -63,4 +65,15 @@ export function only<K extends EventKind>(events: readonly TraceEvent[], kind: K
 /** Lines, decoded, ignored and malformed as one short text. */
 export function countsText({ lines, decoded, ignored, malformed }: ParseCounts): string {
   return `${lines} = ${decoded} + ${ignored} + ${malformed}`;
+}
+
+/** The same input gives the same, however its blocks are cut. */
+export function expectSameHoweverCut(reader: Reader, input: Uint8Array): void {
+  const whole = feed(reader, input);
+  fc.assert(
+    fc.property(fc.array(fc.nat(input.length), { maxLength: 12 }), (cuts) => {
+      expect(feed(reader, input, { cuts })).toEqual(whole);
+    }),
+    { numRuns: 30 },
+  );
 }
