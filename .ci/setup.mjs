@@ -42,10 +42,10 @@ function installDependencies() {
   if (status !== 0) fail(`npm ci has failed with exit code ${status}; see its message above`, 2);
 }
 
-/** Devices, and before them `src`, which they refer to. Only what has changed is compiled. */
+/** The command line, and before it the library and the devices, which it refers to. Only what has changed is compiled. */
 function build() {
   const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status } = spawnSync(process.execPath, [tsc, '-b', 'devices'], {
+  const { status } = spawnSync(process.execPath, [tsc, '-b', 'src/cli'], {
     cwd: ROOT,
     stdio: 'inherit',
   });

@@ -1,11 +1,12 @@
 import {
   type BitmapRange,
+  DeviceError,
   DirtyBitmap,
   DMA_LOGGING_MAX_RANGES,
+  type DmaLogging,
   type IovaRange,
   isReportPageSize,
 } from 'stopcopy/uapi';
-import { DeviceError, type DmaLogging } from './device.js';
 
 const TOP = 1n << 64n;
 

@@ -1,5 +1,4 @@
-/** Devices that migrate: what a device is, what helps to write one, and models. */
-export { type Awaitable, type DataFd, type Device, DeviceError, type DmaLogging } from './device.js';
+/** Devices that migrate: what helps to write one, and models. What a device is stands in `stopcopy/uapi`. */
 export { DmaLog } from './dma-log.js';
 export * from './e810-vf/index.js';
 export {
@@ -9,6 +8,5 @@ export {
   MigratableDevice,
   type SaveSession,
 } from './migratable.js';
-export { type RecorderOptions, recorded } from './recorder.js';
 export { SaveStream } from './save-stream.js';
 export { Uart } from './uart/uart.js';

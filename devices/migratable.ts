@@ -10,8 +10,15 @@ import {
   opensSession,
   requestedPath,
 } from 'stopcopy/machines';
-import { type MigState, migStateOf, type PrecopyBytes } from 'stopcopy/uapi';
-import { type DataFd, type Device, DeviceError, type DmaLogging } from './device.js';
+import {
+  type DataFd,
+  type Device,
+  DeviceError,
+  type DmaLogging,
+  type MigState,
+  migStateOf,
+  type PrecopyBytes,
+} from 'stopcopy/uapi';
 
 /** What a device gives while its state is saved. */
 export interface SaveSession {

@@ -1,4 +1,4 @@
-import { DeviceError } from '../device.js';
+import { DeviceError } from 'stopcopy/uapi';
 
 /** What is wrong with an image. The names are stable. */
 export type ImageProblem =

@@ -11,8 +11,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { capabilitySet } from 'stopcopy/machines';
-import { struct, type ValueOf } from 'stopcopy/uapi';
-import { DeviceError } from '../device.js';
+import { DeviceError, struct, type ValueOf } from 'stopcopy/uapi';
 import { type ArcCallbacks, type LoadSession, MigratableDevice, type SaveSession } from '../migratable.js';
 import { SaveStream } from '../save-stream.js';
 

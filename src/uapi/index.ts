@@ -1,4 +1,5 @@
 /** Numbers, layouts and codecs of the ABIs. No behaviour. */
+export * from './device.js';
 export * from './dirty-bitmap.js';
 export * from './errno.js';
 export * from './party.js';

@@ -1,15 +1,9 @@
-import {
-  type ArcCallbacks,
-  type DataFd,
-  type Device,
-  DeviceError,
-  DmaLog,
-  recorded,
-  Uart,
-} from '../../devices/index.js';
+import { type ArcCallbacks, DmaLog, Uart } from '../../devices/index.js';
 import { validateEvents } from '../../src/index.js';
 import { ARCS, type CapabilitySet, requestedPath, statesOf } from '../../src/machines/index.js';
+import { recorded } from '../../src/target/index.js';
 import { type TraceEvent, traceEventSchema } from '../../src/trace/index.js';
+import { type DataFd, type Device, DeviceError } from '../../src/uapi/index.js';
 import type { MigState } from '../../src/uapi/vfio.js';
 
 /** Whole numbers from 0 on, below `below`: the same for the same seed. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type ArcCallbacks, type DataFd, MigratableDevice, Uart } from '../../devices/index.js';
+import { type ArcCallbacks, MigratableDevice, Uart } from '../../devices/index.js';
 import {
   CAPABILITY_SETS,
   type CapabilitySet,
@@ -9,6 +9,7 @@ import {
   opensSession,
   requestedPath,
 } from '../../src/machines/index.js';
+import type { DataFd } from '../../src/uapi/index.js';
 import { MIG_STATE_NUMBER, MIG_STATES, type MigState } from '../../src/uapi/vfio.js';
 import {
   broken,

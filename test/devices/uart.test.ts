@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type DataFd, Uart } from '../../devices/index.js';
+import { Uart } from '../../devices/index.js';
 import { CAPABILITY_SETS } from '../../src/machines/index.js';
+import type { DataFd } from '../../src/uapi/index.js';
 import { broken, code, drain, fill, inLab, pour, refusal, stateOf } from './lab.js';
 
 /** The bytes of a head: magic, version, kind, length, checksum. */

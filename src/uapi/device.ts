@@ -1,11 +1,7 @@
-import {
-  type BitmapRange,
-  type DirtyBitmap,
-  ERRNO,
-  type IovaRange,
-  type MigState,
-  type PrecopyBytes,
-} from 'stopcopy/uapi';
+import type { BitmapRange, DirtyBitmap } from './dirty-bitmap.js';
+import { ERRNO } from './errno.js';
+import type { MigState } from './vfio.js';
+import type { IovaRange, PrecopyBytes } from './vfio-structs.js';
 
 /** A result that may come later: at once from a model in this process, with a promise from a live target. */
 export type Awaitable<T> = T | Promise<T>;
@@ -101,4 +97,16 @@ export interface Device {
   readRegion(region: number, offset: number, size: number): Awaitable<Uint8Array>;
   /** Writes to a region; all bytes or an error. */
   writeRegion(region: number, offset: number, bytes: Uint8Array): Awaitable<void>;
+}
+
+/**
+ * Guest memory as a device reaches it: the I/O address space that the VMM has mapped for it. Addresses are
+ * IOVAs, exact as numbers (below 2^53). Every write of a device goes through here, and so into the dirty
+ * tracking of the VM.
+ */
+export interface IoAddressSpace {
+  /** DMA read: fills all of `into`. @throws DeviceError EFAULT when a byte of it is not mapped */
+  read(iova: number, into: Uint8Array): void;
+  /** DMA write of all bytes, marked dirty. @throws DeviceError EFAULT when a byte of it is not mapped */
+  write(iova: number, bytes: Uint8Array): void;
 }

@@ -1,13 +1,8 @@
-import type { TraceEvent } from 'stopcopy/trace';
-import {
-  type BitmapRange,
-  type DirtyBitmap,
-  type IovaRange,
-  type MigState,
-  migStateOf,
-  type PrecopyBytes,
-} from 'stopcopy/uapi';
-import { type Awaitable, type DataFd, type Device, DeviceError, type DmaLogging } from './device.js';
+import type { TraceEvent } from '../trace/event.js';
+import { type Awaitable, type DataFd, type Device, DeviceError, type DmaLogging } from '../uapi/device.js';
+import type { BitmapRange, DirtyBitmap } from '../uapi/dirty-bitmap.js';
+import { type MigState, migStateOf } from '../uapi/vfio.js';
+import type { IovaRange, PrecopyBytes } from '../uapi/vfio-structs.js';
 
 export interface RecorderOptions {
   /** The host of the events: the process that uses the device. Two sides of a migration need two names. */

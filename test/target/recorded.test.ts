@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
-import { type Device, DeviceError, DmaLog, recorded, Uart } from '../../devices/index.js';
+import { DmaLog, Uart } from '../../devices/index.js';
+import { recorded } from '../../src/target/index.js';
 import { ndjsonLine, type TraceEvent } from '../../src/trace/index.js';
-import { code, drain, inLab } from './lab.js';
+import { type Device, DeviceError } from '../../src/uapi/index.js';
+import { code, drain, inLab } from '../devices/lab.js';
 
 const bare = (events: readonly TraceEvent[]) => events.map(({ host, ...rest }) => rest);
 

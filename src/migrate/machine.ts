@@ -1,0 +1,88 @@
+/**
+ * What migrates: a machine of guest RAM, devices, and what the guest runs. The parts come from elsewhere
+ * (`devices/`), so that any device behind the VFIO uAPI can be put in.
+ */
+import type { Device, IoAddressSpace } from '../uapi/device.js';
+import type { VmStateEntry } from '../vmstate/index.js';
+
+/** What the guest's software sees of its machine. Addresses are guest physical, exact below 2^53. */
+export interface GuestMemory {
+  /** Bytes of RAM, from address 0. */
+  readonly size: number;
+  /** A CPU load: fills all of `into`. @throws RangeError outside RAM */
+  read(address: number, into: Uint8Array): void;
+  /** A CPU store, marked in the tracker of the vCPUs. @throws RangeError outside RAM */
+  write(address: number, bytes: Uint8Array): void;
+}
+
+/** What a machine lends to a device and its guest driver. */
+export interface Slot {
+  /** Name on the PCI bus, such as `0000:00:04.0`. */
+  readonly name: string;
+  /** Guest memory as the guest's software reaches it. */
+  readonly memory: GuestMemory;
+  /** Guest memory as the device reaches it: IOVA equals guest physical address. */
+  readonly ioas: IoAddressSpace;
+  /** Guest RAM that is the driver's alone, so that several drivers never meet. */
+  readonly driverRam: { readonly start: number; readonly size: number };
+}
+
+/** What a guest driver says of its traffic; every count is since its start, on whichever host that was. */
+export interface GuestBooks {
+  /** Frames that the device was given by the wire and took over (buffer written, not dropped). */
+  framesAccepted: number;
+  /** Frames that the driver received. */
+  framesReceived: number;
+  /** Frames that the driver handed to the device. */
+  framesSent: number;
+  /** Frames of the driver that came out at the wire. */
+  framesOnWire: number;
+  /** Frames that were accepted and never arrived, or sent and never came out; in flight does not count. */
+  framesLost: number;
+  framesDuplicated: number;
+  framesReordered: number;
+  /** Frames whose content was wrong. */
+  framesCorrupted: number;
+  /** Frames that the wire could not deliver: VF not running, or no buffer. Not lost. */
+  framesDropped: number;
+  /** Mailbox requests of the driver, and how many were answered more or less often than once. */
+  mailboxRequests: number;
+  mailboxMisanswered: number;
+  /** What went wrong, in words; empty when nothing did. At most a few. */
+  complaints: string[];
+}
+
+/** The guest's driver of one device, and everything it knows stands in guest RAM. */
+export interface GuestDriver {
+  /** Runs for a slice of guest time. Called only while vCPUs run. */
+  run(): void;
+  /** Whether it is up and has traffic in both directions. */
+  readonly isUp: boolean;
+  /** What it has counted; for the device's frames in both directions all in flight is waited for by `quiesce`. */
+  books(): GuestBooks;
+}
+
+/** A device in its slot, with what surrounds it on the host and in the guest. */
+export interface MachineDevice {
+  readonly device: Device;
+  /** Such as `e810-vf`. */
+  readonly model: string;
+  /** What source and destination must agree on, in words for people: `queue pairs: 4`. */
+  readonly requirements: Readonly<Record<string, string | number>>;
+  /** PCI as the VMM needs it: MSI-X table size, BAR sizes by index. */
+  readonly pci: { readonly msixVectors: number; readonly bars: readonly { size: number; bits: 32 | 64 }[] };
+  /** Hardware time goes by. Called while the VM runs, and while devices still may move. */
+  tick(): void;
+  readonly guest: GuestDriver | null;
+  /** State beside the device that crosses as FULL sections of its own, such as the wire of a mock. */
+  readonly states: readonly VmStateEntry[];
+  /** MACs to announce after the switchover, six bytes each. */
+  macs(): readonly Uint8Array[];
+  /** Sends a RARP announcement of a MAC out of the device's port. */
+  announce(mac: Uint8Array): void;
+  /** A digest of the device's whole internal state, to compare two sides; null: cannot be known. */
+  digest(): string | null;
+}
+
+/** Makes a device for a slot. */
+export type DeviceFactory = (slot: Slot) => MachineDevice;

@@ -1,0 +1,2 @@
+/** Devices under observation and under test. */
+export { type RecorderOptions, recorded } from './recorded.js';
