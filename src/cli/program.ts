@@ -5,6 +5,7 @@ import { addDemo } from './commands/demo.js';
 import { addDescribe } from './commands/describe.js';
 import { addExplain } from './commands/explain.js';
 import { addInspect } from './commands/inspect.js';
+import { addMigrate } from './commands/migrate.js';
 import { addRecord } from './commands/record.js';
 import { addValidate } from './commands/validate.js';
 import { packageVersion } from './package.js';
@@ -21,7 +22,8 @@ Examples:
   stopcopy validate src.log dst.log       judge a migration by the logs of both hosts
   stopcopy explain                        list the rules
   stopcopy describe vfio-device           print the device's state machine
-  stopcopy record --print                 print the bpftrace program that records a process`;
+  stopcopy record --print                 print the bpftrace program that records a process
+  stopcopy migrate --vfs 2                migrate a mock VM with two E810 VFs, between two processes`;
 
 /** The command line: every command with its options. What a command does is loaded when it runs. */
 export function makeProgram(): Command {
@@ -44,6 +46,7 @@ export function makeProgram(): Command {
     addRecord,
     addConvert,
     addInspect,
+    addMigrate,
     addDemo,
     addCompletion,
   ]) {

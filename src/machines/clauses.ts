@@ -147,6 +147,10 @@ const TEXTS = {
     'merged vfio-pci variant drivers',
     'The migration state and session of a device do not survive its last close and a new open.',
   ],
+  'driver/undo': [
+    'merged vfio-pci variant drivers',
+    'A session that is given up leaves the device as it was: it runs again, and further sessions can begin.',
+  ],
   'qemu/call-sites': [
     QEMU,
     'The SET_STATE call sites: each asks for one state and names the state to recover to.',
@@ -197,6 +201,14 @@ const TEXTS = {
   'migration/one-vm': [
     'the purpose of live migration',
     'At no time do two hosts run the same VM; after a failure exactly one does.',
+  ],
+  'migration/memory': [
+    'the purpose of live migration',
+    'After the switchover guest memory on the destination is what it was on the source when the VM had stopped: each page is sent after its last write.',
+  ],
+  'migration/device': [
+    'the purpose of live migration',
+    'After a migration the device goes on where it was stopped: in the same state, with nothing lost and nothing done twice.',
   ],
 } as const satisfies Record<string, readonly [string, string]>;
 

@@ -16,8 +16,15 @@ export * from './capabilities.js';
 export { CLAUSES, type Clause, type ClauseId } from './clauses.js';
 export * from './vfio-arcs.js';
 export { SESSION_STATES, type SessionState, statesOf } from './vfio-device.js';
-export { CALL_SITES, type CallSite } from './vmm-set-state.js';
+export { migrationStatus } from './migration-status.js';
+export { runState } from './run-state.js';
+export { switchoverAck } from './switchover-ack.js';
+export { vmPhases } from './vm-phases.js';
+export { vmmDestination } from './vmm-destination.js';
+export { CALL_SITES, type CallSite, callEvent, vmmSetState } from './vmm-set-state.js';
+export { vmmSource } from './vmm-source.js';
 export {
+  type ChartActor,
   ChartError,
   type ChartRegion,
   type ChartTransition,
@@ -26,6 +33,7 @@ export {
   initialConfiguration,
   type Machine,
   regionsOf,
+  startChart,
 } from './xstate.js';
 
 /** A machine by name. */

@@ -10,6 +10,7 @@ import {
   type AnyMachineSnapshot,
   type AnyStateMachine,
   type AnyStateNode,
+  createActor,
   createMachine,
   stateIn,
   transition,
@@ -162,4 +163,36 @@ export function chartStep(machine: Machine, from: Configuration, event: string):
   return parallel
     ? keys.map((key) => (nextValue as Record<string, string>)[key] as string)
     : [nextValue as string];
+}
+
+/** A chart that runs: an XState actor, with the rule that every region that knows an event must take it. */
+export interface ChartActor {
+  readonly name: string;
+  /** The state of each region, in their order. */
+  readonly configuration: Configuration;
+  /** Takes an event. False: the chart refuses it, and nothing has changed. */
+  send(event: string): boolean;
+  stop(): void;
+}
+
+/** Starts an actor of a chart, in its initial configuration. */
+export function startChart(machine: Machine): ChartActor {
+  const actor = createActor(machine).start();
+  const regions = machine.root.type === 'parallel' ? Object.keys(machine.root.states) : [];
+  const configuration = (): Configuration => {
+    const value = (actor.getSnapshot() as AnyMachineSnapshot).value as string | Record<string, string>;
+    return typeof value === 'string' ? [value] : regions.map((key) => value[key]!);
+  };
+  return {
+    name: machine.id,
+    get configuration() {
+      return configuration();
+    },
+    send(event) {
+      if (chartStep(machine, configuration(), event) === null) return false;
+      actor.send({ type: event });
+      return true;
+    },
+    stop: () => actor.stop(),
+  };
 }

@@ -180,3 +180,20 @@ export const VFIO_DEVICE_PACKET_BAD_INDEX = 0xffff_ffff;
 
 export type MultifdInitValue = ValueOf<typeof MultifdInit>;
 export type MultifdRamPacketValue = ValueOf<typeof MultifdRamPacket>;
+
+/** Messages of the destination to the source, on the return path (`MIG_RP_MSG_*`); u16 type, u16 length, payload. */
+export const RETURN_PATH = {
+  /** u32: 0, or the error with which the destination has ended. */
+  SHUT: 1,
+  /** u32: the value of the PING. */
+  PONG: 2,
+  /** u64 start, u32 length, name of the RAM block with its length, one byte, before it. */
+  REQ_PAGES_ID: 3,
+  /** u64 start, u32 length, in the block of the last request. */
+  REQ_PAGES: 4,
+  RECV_BITMAP: 5,
+  /** u32. */
+  RESUME_ACK: 6,
+  SWITCHOVER_ACK: 7,
+} as const;
+export type ReturnPathMessage = keyof typeof RETURN_PATH;

@@ -42,6 +42,8 @@ export class DeviceTracker implements DeviceView {
   /** The trace shows the device being opened, so machines start in their initial state. */
   opened = false;
   request: EventOf<'set_state'> | null = null;
+  /** A call of the VMM, with its recover state, waits for the state that the VMM believes in after it. */
+  called = false;
   lastMove: DeviceView['lastMove'] = null;
   saved = false;
   dmaLogging: boolean | undefined;

@@ -115,10 +115,14 @@ export const DEVICE_PROJECTION: Projection = {
   },
   reset: (device, event) => {
     if (event.offered === false) return;
+    const recovers = device.called && device.lastMove === 'failed';
     if (!event.errno) device.lastMove = 'reset';
     device.observe('vfio-device', resetOutcome(event.errno), event);
     device.followed('dma-logging')?.observe(RESET_OK);
-    if (event.errno === 0) device.followed('vfio-driver')?.observe(RESET_OK);
+    if (event.errno !== 0) return;
+    device.followed('vfio-driver')?.observe(RESET_OK);
+    if (recovers) device.observe('vmm-set-state', NOW.RUNNING, event);
+    device.called = false;
   },
   data_read: (device, event) => {
     // A read of nothing gives nothing, wherever the stream stands.
@@ -193,6 +197,7 @@ function precopyOutcome(errno: number) {
 function setState(device: DeviceTracker, event: EventOf<'set_state'>): void {
   device.request = event;
   if (event.recover === undefined) return;
+  device.called = true;
   const call = CALLS.get(event.state)?.get(event.recover);
   // A call that QEMU does not have is reported once, by vmm-set-state.
   device.observe('vmm-set-state', call ?? seen(callEvent(String(event.state), event.recover)), event);
@@ -202,8 +207,12 @@ function setState(device: DeviceTracker, event: EventOf<'set_state'>): void {
 function setStateResult(device: DeviceTracker, event: EventOf<'set_state_result'>): void {
   const { request } = device;
   device.request = null;
-  if (event.state !== undefined && event.errno === undefined)
+  // A VMM believes in a state when its own log says so, or when its call, or the recovery from it, succeeded.
+  const believed = event.errno === undefined || (device.called && event.errno === 0);
+  if (event.state !== undefined && believed) {
+    device.called = false;
     device.observe('vmm-set-state', NOW[event.state], event);
+  }
   if (event.errno) failed(device, request, event);
   else arrived(device, request, event);
 }

@@ -1,0 +1,515 @@
+import { migrationStatus, switchoverAck } from '../machines/index.js';
+import type { Channel } from '../transport/index.js';
+import { DeviceError } from '../uapi/device.js';
+import type { MigrationStatus } from '../uapi/qemu.js';
+import { Chart } from './chart.js';
+import { Convergence } from './convergence.js';
+import { DeviceSender, writePart } from './device-sender.js';
+import { MigrationError } from './error.js';
+import type { MultifdSender } from './multifd-sender.js';
+import type { MigrationParameters } from './parameters.js';
+import { PAGE_SIZE } from './ram/index.js';
+import { RamSender } from './ram-sender.js';
+import type { DestinationReport, MigrateReport, Outcome, Progress } from './report.js';
+import { RequirementsState, requirementsOf } from './requirements.js';
+import { SourceAnswers } from './source-answers.js';
+import { sourceReport } from './source-report.js';
+import { type SectionName, SourceStream } from './source-stream.js';
+import type { VirtualMachine } from './virtual-machine.js';
+
+export interface SourceOptions {
+  readonly vm: VirtualMachine;
+  readonly channel: Channel;
+  /** Present with the capability multifd. */
+  readonly multifd: MultifdSender | null;
+  readonly parameters: MigrationParameters;
+  /** Bytes to the main channel go through it, which keeps max-bandwidth. */
+  readonly write: Channel['write'];
+  readonly onProgress?: (progress: Progress) => void;
+  /** The VM is about to stop: from now on nothing is held back. */
+  readonly onSwitchover?: () => void;
+}
+
+/** How long RAM is sent before devices get their turn, in milliseconds. */
+const TURN = 50;
+const PROGRESS = 100;
+
+/** What a section needs to know of one device. */
+interface Sender {
+  readonly sender: DeviceSender;
+  readonly name: SectionName;
+}
+
+/**
+ * The source of a migration, from setup to cleanup, in the order of QEMU 11.1. What it does is put to the
+ * charts of `src/machines` first: `migration-status`, `switchover-ack`, `run-state`, `vm-phases`, and for each
+ * device `vmm-source` and `vmm-set-state`.
+ *
+ * The VM never runs on two hosts: from the moment that the last bytes are given to the channel on, it runs
+ * here again only when the destination has said that it does not run it.
+ */
+export class SourceMigration {
+  readonly #vm: VirtualMachine;
+  readonly #channel: Channel;
+  readonly #parameters: MigrationParameters;
+  readonly #options: SourceOptions;
+  readonly #stream: SourceStream;
+  readonly #ram: RamSender;
+  readonly #answers: SourceAnswers;
+  readonly #convergence: Convergence;
+  readonly #status: Chart;
+  readonly #ack: Chart;
+  #senders: Sender[] = [];
+  #ackPending = 0;
+  #cancelled = false;
+  /** The last bytes were given away: the destination may run the VM. */
+  #handedOver = false;
+  #vmWasRunning = false;
+  #resumeSwitchover: (() => void) | null = null;
+  #wake: (() => void) | null = null;
+  readonly #started = performance.now();
+  #setupEnded: number | null = null;
+  #stopped: number | null = null;
+  #resumed: number | null = null;
+  #lastProgress = 0;
+  readonly #phases: Record<string, number> = {};
+  readonly #deviceDigests = new Map<string, string | null>();
+
+  constructor(options: SourceOptions) {
+    const { vm, channel, parameters, multifd } = options;
+    this.#options = options;
+    this.#vm = vm;
+    this.#channel = channel;
+    this.#parameters = parameters;
+    this.#stream = new SourceStream(options.write);
+    this.#ram = new RamSender({ vm, stream: this.#stream, multifd });
+    this.#answers = new SourceAnswers(channel, parameters.answerTimeout, {
+      onAck: () => this.#acked(),
+      onPages: (start, length) => this.#ram.request(start, length),
+    });
+    this.#convergence = new Convergence(parameters);
+    this.#status = new Chart(migrationStatus(), vm.chronicle.host);
+    this.#ack = new Chart(switchoverAck(), vm.chronicle.host);
+  }
+
+  /** MigrationStatus. */
+  get status(): string {
+    return this.#status.state;
+  }
+
+  /** Gives the migration up, as long as the source still has the say. False: it is too late. */
+  cancel(): boolean {
+    if (this.#handedOver || this.#cancelled) return false;
+    this.#cancelled = true;
+    this.#vm.chronicle.tell({ kind: 'migration_cancel' });
+    this.#setStatus('cancelling');
+    this.#channel.destroy();
+    this.#options.multifd?.destroy();
+    this.#resumeSwitchover?.();
+    this.#wake?.();
+    return true;
+  }
+
+  /** `migrate-continue`: goes on from pre-switchover. False: nothing waits for it. */
+  continueSwitchover(): boolean {
+    const resume = this.#resumeSwitchover;
+    resume?.();
+    return resume !== null;
+  }
+
+  /** Migrates. Whatever happens is in the report; only a fault of this program is thrown. */
+  async run(): Promise<MigrateReport> {
+    this.#vmWasRunning = this.#vm.running;
+    let outcome: Outcome = 'completed';
+    let error: unknown = null;
+    try {
+      await this.#setup();
+      await this.#iterate();
+      await this.#complete();
+    } catch (failure) {
+      error = failure;
+      outcome = await this.#giveUp(failure);
+    }
+    if (outcome === 'completed' || outcome === 'ambiguous') await this.#cleanupAfterHandOver(outcome);
+    const answer = outcome === 'completed' ? await this.#answers.report() : null;
+    return this.#report(outcome, error, answer);
+  }
+
+  #setStatus(status: MigrationStatus): void {
+    this.#status.take(`STATUS.${status}`);
+    this.#vm.chronicle.tell({ kind: 'migration_status', status });
+    this.#tellProgress(true);
+  }
+
+  /** @throws MigrationError when the migration was cancelled, or the other side has said that it failed */
+  #check(): void {
+    if (this.#cancelled) throw new MigrationError('the migration was cancelled');
+    this.#answers.check();
+  }
+
+  async #setup(): Promise<void> {
+    const { chronicle, devices } = this.#vm;
+    this.#setStatus('setup');
+    this.#ack.take('SETUP');
+    chronicle.tell({ kind: 'notifiers', event: 'setup' });
+    for (const device of devices) {
+      device.source.take('NOTIFIER.setup');
+      device.tell({ kind: 'notifier', event: 'setup' });
+    }
+    await this.#greet();
+    chronicle.tell({ kind: 'source_setup' });
+    await this.#ram.start();
+    for (const device of devices) {
+      const sender = new DeviceSender(device, {
+        switchoverAck: this.#parameters.capabilities.has('switchover-ack'),
+      });
+      const name = this.#stream.name(sender.idstr, 1);
+      this.#senders.push({ sender, name });
+      await this.#stream.section('START', name, async () => {
+        await sender.setup();
+        await this.#stream.writer.item({ kind: 'vfio', tag: 'DEV_SETUP_STATE' });
+        await this.#stream.writer.item({ kind: 'vfio', tag: 'END_OF_STATE' });
+      });
+    }
+    await this.#stream.writer.flush();
+    this.#check();
+    this.#account('setup');
+    this.#setupEnded = performance.now();
+    this.#setStatus('active');
+  }
+
+  /** Header, configuration, return path, and what the destination must have; waits for its word. */
+  async #greet(): Promise<void> {
+    const stream = this.#stream;
+    const capabilities = this.#parameters.capabilities;
+    await stream.header(this.#vm.type);
+    const wanted = new RequirementsState(requirementsOf(this.#vm), [...capabilities].sort());
+    if (this.#channel.duplex && capabilities.has('return-path')) {
+      await stream.command({ kind: 'command', name: 'OPEN_RETURN_PATH' });
+      this.#vm.chronicle.tell({ kind: 'return_path_opened' });
+      this.#answers.open();
+      await stream.state(wanted.entry);
+      await stream.command({ kind: 'command', name: 'PING', value: 1 });
+      await this.#answers.pong(1);
+    } else {
+      await stream.state(wanted.entry);
+    }
+    if (capabilities.has('postcopy-ram'))
+      await stream.command({
+        kind: 'command',
+        name: 'POSTCOPY_ADVISE',
+        pageSizes: BigInt(PAGE_SIZE),
+        targetPageSize: PAGE_SIZE,
+      });
+  }
+
+  async #query(exact: boolean, final = false): Promise<{ precopy: number; total: number }> {
+    if (exact) await this.#syncBitmap(final);
+    let [precopy, stopcopy, collected] = [this.#ram.pending, 0, 0];
+    for (const { sender } of this.#senders) {
+      const pending = await sender.pending(exact, final);
+      precopy += pending.precopy;
+      stopcopy += pending.stopcopy;
+      collected += pending.ack ? 1 : 0;
+    }
+    this.#ackPending += collected;
+    const total = precopy + stopcopy;
+    this.#ack.take(this.#ackPending > 0 ? 'ACK.needed' : 'ACK.none');
+    this.#vm.chronicle.tell({
+      kind: 'query_pending',
+      exact,
+      final,
+      precopy,
+      stopcopy,
+      postcopy: 0,
+      total,
+      ackCollected: collected,
+      ackTotal: this.#ackPending,
+    });
+    return { precopy, total };
+  }
+
+  async #syncBitmap(final: boolean): Promise<void> {
+    const dirty = await this.#ram.sync(final);
+    if (final || !this.#parameters.capabilities.has('auto-converge')) return;
+    this.#vm.throttle = this.#convergence.throttleAfter(dirty * PAGE_SIZE, this.#stream.bytes);
+  }
+
+  #acked(): void {
+    if (this.#ackPending === 0) throw new MigrationError('Switchover ACK pending num underflowed');
+    this.#ackPending--;
+    this.#ack.take(this.#ackPending === 0 ? 'ACK.all' : 'ACK.some');
+    this.#vm.chronicle.tell({ kind: 'switchover_ack', pending: this.#ackPending });
+    this.#wake?.();
+  }
+
+  async #iterate(): Promise<void> {
+    for (;;) {
+      this.#check();
+      let pending = await this.#query(false);
+      if (pending.total <= this.#convergence.threshold || pending.precopy === 0)
+        pending = await this.#query(true);
+      const maySwitch = this.#ackPending === 0;
+      if (maySwitch && pending.total <= this.#convergence.threshold) return;
+      if (this.#wantsPostcopy()) return;
+      const before = this.#sent;
+      const start = performance.now();
+      await this.#ram.iterate(start + TURN);
+      for (const { sender, name } of this.#senders) {
+        const part = await sender.iterate();
+        if (part !== null)
+          await this.#stream.section('PART', name, () => writePart(this.#stream.writer, part));
+      }
+      await this.#stream.writer.flush();
+      this.#convergence.sent(this.#sent - before, performance.now() - start);
+      this.#tellProgress();
+      if (this.#sent - before < PAGE_SIZE) await this.#rest();
+    }
+  }
+
+  #wantsPostcopy(): boolean {
+    const { capabilities, postcopyAfterRounds } = this.#parameters;
+    return capabilities.has('postcopy-ram') && this.#ram.rounds > postcopyAfterRounds;
+  }
+
+  get #sent(): number {
+    return this.#stream.bytes + (this.#options.multifd?.bytes ?? 0);
+  }
+
+  /** Nothing is left to send, and the switchover cannot be yet: the guest gets the time. */
+  #rest(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, 5);
+      const self = this;
+      function done() {
+        clearTimeout(timer);
+        self.#wake = null;
+        resolve();
+      }
+      this.#wake = done;
+    });
+  }
+
+  async #complete(): Promise<void> {
+    const vm = this.#vm;
+    const { chronicle } = vm;
+    const { capabilities } = this.#parameters;
+    this.#account('precopy');
+    for (const { sender } of this.#senders) await sender.lastPrecopyQuery();
+    if (vm.running) this.#ack.take('SWITCHOVER');
+    this.#stopped = performance.now();
+    this.#options.onSwitchover?.();
+    await this.#stopVm();
+    for (const { name, machine } of vm.devices) this.#deviceDigests.set(name, machine.digest());
+    if (capabilities.has('pause-before-switchover')) await this.#pause();
+    this.#setStatus('device');
+    await this.#query(true, true);
+    if (this.#ackPending > 0)
+      throw new MigrationError(
+        `Switchover ACK was requested by ${this.#ackPending} devices during switchover`,
+      );
+    chronicle.tell({ kind: 'precopy_complete' });
+    await this.#stream.command({ kind: 'command', name: 'SWITCHOVER_START' });
+    chronicle.tell({ kind: 'switchover_start', sent: true });
+    if (this.#wantsPostcopy()) return this.#completePostcopy();
+    await this.#ram.complete();
+    await this.#saveDevices();
+    for (const state of vm.states) await this.#stream.state(state);
+    await this.#saveConfigs();
+    const channels = (await this.#options.multifd?.end()) ?? [];
+    await this.#stream.digest(channels);
+    this.#check();
+    await this.#handOver();
+    this.#account('stopcopy');
+    this.#resumed = performance.now();
+    this.#setStatus('completed');
+  }
+
+  async #stopVm(): Promise<void> {
+    try {
+      await this.#vm.stop('finish-migrate');
+      this.#vm.chronicle.tell({ kind: 'vm_stopped', errno: 0 });
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      this.#vm.chronicle.tell({ kind: 'vm_stopped', errno: error.errno });
+      throw error;
+    }
+  }
+
+  /** pre-switchover, until somebody says that it may go on. */
+  async #pause(): Promise<void> {
+    this.#setStatus('pre-switchover');
+    await new Promise<void>((resolve) => {
+      this.#resumeSwitchover = resolve;
+    });
+    this.#resumeSwitchover = null;
+    this.#check();
+  }
+
+  async #saveDevices(): Promise<void> {
+    const { multifd } = this.#options;
+    if (multifd !== null) {
+      await Promise.all(this.#senders.map(({ sender }) => multifd.saveDevice(sender)));
+    }
+    for (const { sender, name } of this.#senders) {
+      await this.#stream.section('END', name, async () => {
+        if (multifd === null)
+          for await (const piece of sender.complete(false)) {
+            await this.#stream.writer.item({ kind: 'vfio', tag: 'DEV_DATA_STATE', size: piece.length });
+            await this.#stream.writer.data(piece);
+          }
+        await this.#stream.writer.item({ kind: 'vfio', tag: 'END_OF_STATE' });
+      });
+    }
+  }
+
+  async #saveConfigs(): Promise<void> {
+    for (const { sender, name } of this.#senders) {
+      await this.#stream.opaque(name, async () => {
+        if (this.#options.multifd === null) {
+          await this.#stream.writer.item({ kind: 'vfio', tag: 'DEV_CONFIG_STATE' });
+          await this.#stream.writer.data(sender.device.pci.saveConfig());
+          sender.configSaved();
+        }
+        await this.#stream.writer.item({ kind: 'vfio', tag: 'END_OF_STATE' });
+      });
+    }
+  }
+
+  /** Gives the last bytes away, and waits for the word of the destination. */
+  async #handOver(): Promise<void> {
+    this.#handedOver = true;
+    await this.#stream.end(PAGE_SIZE);
+    if (this.#answers.isOpen) await this.#answers.shut();
+    else await this.#channel.end();
+  }
+
+  /** Post-copy: the VM goes over first, its RAM after it. */
+  async #completePostcopy(): Promise<void> {
+    const vm = this.#vm;
+    vm.chronicle.tell({ kind: 'postcopy_start' });
+    await this.#ram.discard();
+    for (const state of vm.states) await this.#stream.state(state);
+    this.#handedOver = true;
+    await this.#stream.command({ kind: 'command', name: 'POSTCOPY_LISTEN' });
+    await this.#stream.command({ kind: 'command', name: 'POSTCOPY_RUN' });
+    this.#account('stopcopy');
+    this.#setStatus('postcopy-active');
+    await this.#answers.pong(4, () => this.#stream.command({ kind: 'command', name: 'PING', value: 4 }));
+    this.#resumed = performance.now();
+    await this.#ram.sendRest(() => this.#answers.check());
+    await this.#stream.digest([]);
+    await this.#stream.writer.item({ kind: 'eof' });
+    await this.#stream.writer.flush();
+    await this.#answers.shut();
+    this.#account('postcopy');
+    this.#setStatus('completed');
+  }
+
+  /** After a failure: says what became of it, and has the VM run here again if that is certain to be right. */
+  async #giveUp(error: unknown): Promise<Outcome> {
+    const { chronicle } = this.#vm;
+    const refused = this.#answers.refusal !== null;
+    if (!this.#cancelled) chronicle.tell({ kind: 'migration_error', text: messageOf(error) });
+    this.#channel.destroy();
+    this.#options.multifd?.destroy();
+    if (this.#handedOver && !refused) return 'ambiguous';
+    if (!this.#cancelled && this.#status.state !== 'none') this.#setStatus('failing');
+    chronicle.tell({ kind: 'source_thread_end' });
+    await this.#rollBack();
+    if (this.#status.state !== 'none') this.#setStatus(this.#cancelled ? 'cancelled' : 'failed');
+    return this.#cancelled ? 'cancelled' : 'failed';
+  }
+
+  async #rollBack(): Promise<void> {
+    const vm = this.#vm;
+    vm.throttle = 0;
+    if (this.#vmWasRunning && !vm.running) await vm.start({ evenIfDevicesFail: true });
+    vm.chronicle.tell({ kind: 'notifiers', event: 'failed' });
+    for (const device of vm.devices) {
+      device.source.take('NOTIFIER.failed');
+      device.tell({ kind: 'notifier', event: 'failed' });
+      try {
+        await device.setState('RUNNING', 'ERROR');
+      } catch (error) {
+        if (!(error instanceof DeviceError)) throw error;
+      }
+    }
+    await this.#cleanup();
+  }
+
+  /** After the VM was given away: it is not run here again. */
+  async #cleanupAfterHandOver(outcome: 'completed' | 'ambiguous'): Promise<void> {
+    const { chronicle, devices } = this.#vm;
+    this.#vm.throttle = 0;
+    if (outcome === 'completed') {
+      chronicle.tell({ kind: 'source_thread_end' });
+      this.#vm.setRunState('postmigrate');
+    }
+    await this.#cleanup();
+    if (outcome !== 'completed') return;
+    chronicle.tell({ kind: 'notifiers', event: 'done' });
+    for (const device of devices) {
+      device.source.take('NOTIFIER.done');
+      device.tell({ kind: 'notifier', event: 'done' });
+    }
+  }
+
+  async #cleanup(): Promise<void> {
+    const { chronicle, devices } = this.#vm;
+    chronicle.tell({ kind: 'source_cleanup' });
+    for (const device of devices) device.source.take('CLEANUP');
+    for (const { sender } of this.#senders) await sender.cleanup();
+    await this.#ram.cleanup();
+  }
+
+  #account(phase: string): void {
+    const before = Object.values(this.#phases).reduce((sum, bytes) => sum + bytes, 0);
+    this.#phases[phase] = this.#sent - before;
+  }
+
+  #tellProgress(always = false): void {
+    const now = performance.now();
+    if (!always && now - this.#lastProgress < PROGRESS) return;
+    this.#lastProgress = now;
+    const { bandwidth } = this.#convergence;
+    const remaining = this.#ram.pending;
+    this.#options.onProgress?.({
+      status: this.#status.state,
+      devices: this.#vm.devices.map(({ name, state }) => ({ name, state })),
+      elapsedMs: now - this.#started,
+      sentBytes: this.#sent,
+      remainingBytes: remaining,
+      totalRam: this.#vm.ram.size,
+      rate: bandwidth,
+      dirtyRate: this.#ram.dirtyRate,
+      rounds: this.#ram.rounds,
+      expectedDowntimeMs: bandwidth === 0 ? null : (1000 * remaining) / bandwidth,
+      throttle: this.#vm.throttle,
+    });
+  }
+
+  #report(outcome: Outcome, error: unknown, answer: DestinationReport | null): MigrateReport {
+    return sourceReport({
+      vm: this.#vm,
+      outcome,
+      error: error === null ? null : messageOf(error),
+      answer,
+      deviceDigests: this.#deviceDigests,
+      senders: this.#senders.map(({ sender }) => sender),
+      ram: this.#ram,
+      phases: this.#phases,
+      totalBytes: this.#sent,
+      times: {
+        started: this.#started,
+        setupEnded: this.#setupEnded,
+        stopped: this.#stopped,
+        resumed: this.#resumed,
+      },
+    });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,262 @@
+import { runState, vmPhases } from '../machines/index.js';
+import { DeviceError, type IoAddressSpace } from '../uapi/device.js';
+import type { RunState } from '../uapi/qemu.js';
+import type { VmStateEntry } from '../vmstate/index.js';
+import { Chart } from './chart.js';
+import type { Chronicle } from './chronicle.js';
+import type { DirtyTracker } from './dirty/index.js';
+import type { DeviceFactory, GuestMemory } from './machine.js';
+import { PciFunction } from './pci-function.js';
+import { type GuestRam, PAGE_SIZE } from './ram/index.js';
+import { VfioDevice } from './vfio-device.js';
+import { Workload, type WorkloadOptions } from './workload.js';
+
+/** What a VM is made of. */
+export interface VmOptions {
+  /** Machine type, as the stream's configuration section carries it. */
+  readonly type: string;
+  readonly ram: GuestRam;
+  readonly devices: readonly { readonly name: string; readonly factory: DeviceFactory }[];
+  readonly workload: Omit<WorkloadOptions, 'start'>;
+  /** Trackers of the writes of vCPUs, and of devices. */
+  readonly cpuTracker: DirtyTracker;
+  /** Made when the devices are: device DMA logging is a part of them. */
+  readonly deviceTracker: (devices: readonly VfioDevice[]) => DirtyTracker;
+  readonly chronicle: Chronicle;
+}
+
+/** RAM of each driver, behind what firmware and kernel would have. */
+const DRIVER_RAM = { start: 16 << 20, size: 8 << 20 } as const;
+const SLICE = 1;
+
+/** Where a machine with so many devices has its drivers' memory and its workload's; bytes. */
+export function memoryMap(devices: number): {
+  driver(index: number): number;
+  size: number;
+  workload: number;
+} {
+  return {
+    driver: (index) => DRIVER_RAM.start + index * DRIVER_RAM.size,
+    size: DRIVER_RAM.size,
+    workload: DRIVER_RAM.start + devices * DRIVER_RAM.size,
+  };
+}
+
+/** A VM: RAM, VFIO devices, what the guest runs, and the order in which all of it starts and stops. */
+export class VirtualMachine {
+  readonly type: string;
+  readonly ram: GuestRam;
+  readonly devices: readonly VfioDevice[];
+  readonly workload: Workload;
+  readonly chronicle: Chronicle;
+  readonly cpuTracker: DirtyTracker;
+  readonly deviceTracker: DirtyTracker;
+  runState: RunState;
+  /** vCPUs run. */
+  running = false;
+  /** Share of guest time that auto-converge takes away, 0 to 0.99. */
+  throttle = 0;
+  /** Called before a page of RAM is written, by whomever. */
+  beforeWrite: ((page: number) => void) | null = null;
+  /** Post-copy: whether a page is still to come. */
+  absent: ((page: number) => boolean) | null = null;
+  /** Post-copy: the guest waits for this page. */
+  onFault: (page: number) => void = () => {};
+  /** vCPUs have started or stopped. */
+  onRunning: (running: boolean) => void = () => {};
+  readonly #runStateChart: Chart;
+  readonly #phases: Chart;
+  #timer: NodeJS.Timeout | null = null;
+  #lastSlice = 0;
+
+  constructor(options: VmOptions) {
+    const { chronicle, ram } = options;
+    this.type = options.type;
+    this.ram = ram;
+    this.chronicle = chronicle;
+    this.cpuTracker = options.cpuTracker;
+    const map = memoryMap(options.devices.length);
+    const memory = this.#guestMemory();
+    this.devices = options.devices.map(({ name, factory }, index) => {
+      let made: VfioDevice | null = null;
+      const slot = {
+        name,
+        memory,
+        ioas: this.#ioas(() => made),
+        driverRam: { start: map.driver(index), size: map.size },
+      };
+      const machine = factory(slot);
+      made = new VfioDevice(machine, new PciFunction(machine), chronicle);
+      return made;
+    });
+    this.deviceTracker = options.deviceTracker(this.devices);
+    this.workload = new Workload(memory, { ...options.workload, start: map.workload });
+    this.runState = 'prelaunch';
+    this.#runStateChart = new Chart(runState(), chronicle.host);
+    this.#phases = new Chart(vmPhases(), chronicle.host);
+  }
+
+  /** Opens the devices. Before it nothing else can be done. */
+  async open(): Promise<void> {
+    for (const device of this.devices) await device.open();
+  }
+
+  /** States that cross as FULL sections of their own, but for the devices' VFIO sections. */
+  get states(): readonly VmStateEntry[] {
+    return [this.workload.state, ...this.devices.flatMap(({ machine }) => machine.states)];
+  }
+
+  /** Nobody tracks what devices write: all of RAM counts as dirty when they have stopped, and nothing before. */
+  get devicesAreUntracked(): boolean {
+    return this.deviceTracker.name === 'none';
+  }
+
+  #guestMemory(): GuestMemory {
+    const { ram } = this;
+    return {
+      size: ram.size,
+      read: (address, into) => ram.read(address, into),
+      write: (address, bytes) => {
+        this.#beforeWrite(address, bytes.length);
+        ram.write(address, bytes);
+        this.cpuTracker.mark(address, bytes.length);
+      },
+    };
+  }
+
+  /** What a device reaches by DMA. The first write after each change of its state is told, and each that may not be. */
+  #ioas(device: () => VfioDevice | null): IoAddressSpace {
+    const { ram } = this;
+    let told: string | null = null;
+    const tell = (iova: number, length: number) => {
+      const it = device();
+      if (it === null) return;
+      const { state } = it;
+      if (state === told && (state === 'RUNNING' || state === 'PRE_COPY')) return;
+      told = state;
+      it.tell({ kind: 'dma_write', iova: `0x${iova.toString(16)}`, length });
+    };
+    const check = (iova: number, length: number) => {
+      if (Number.isSafeInteger(iova) && iova >= 0 && iova + length <= ram.size) return;
+      throw new DeviceError('EFAULT', `no memory is mapped at 0x${iova.toString(16)}`);
+    };
+    return {
+      read: (iova, into) => {
+        check(iova, into.length);
+        ram.read(iova, into);
+      },
+      write: (iova, bytes) => {
+        check(iova, bytes.length);
+        tell(iova, bytes.length);
+        this.#beforeWrite(iova, bytes.length);
+        ram.write(iova, bytes);
+        this.deviceTracker.mark(iova, bytes.length);
+      },
+    };
+  }
+
+  #beforeWrite(address: number, length: number): void {
+    const { beforeWrite } = this;
+    if (beforeWrite === null) return;
+    for (let page = Math.floor(address / PAGE_SIZE); page * PAGE_SIZE < address + length; page++)
+      beforeWrite(page);
+  }
+
+  setRunState(to: RunState): void {
+    const from = this.runState;
+    if (from === to) return;
+    this.#runStateChart.take(`RUN.${from}.${to}`);
+    this.runState = to;
+    this.chronicle.tell({ kind: 'run_state', from, to });
+  }
+
+  /**
+   * Stops the VM: vCPUs, then all devices to their P2P states, then all to their last.
+   * @param to the RunState, which is also the reason that the devices are told
+   * @throws DeviceError of the first device that failed; the others were stopped all the same
+   */
+  async stop(to: RunState): Promise<void> {
+    this.setRunState(to);
+    if (!this.running) return;
+    this.running = false;
+    this.#halt();
+    this.onRunning(false);
+    await this.#phasesOf(false, to);
+    this.chronicle.tell({ kind: 'qmp_stop' });
+  }
+
+  /**
+   * Starts the VM: all devices to their P2P states, then all to RUNNING, then vCPUs.
+   * @param options.evenIfDevicesFail vCPUs run also when a device had to be reset
+   * @throws DeviceError of the first device that failed: then vCPUs do not run
+   */
+  async start(options: { evenIfDevicesFail?: boolean } = {}): Promise<void> {
+    this.chronicle.tell({ kind: 'qmp_resume' });
+    this.setRunState('running');
+    try {
+      await this.#phasesOf(true, 'running');
+    } catch (error) {
+      if (options.evenIfDevicesFail !== true || !(error instanceof DeviceError)) throw error;
+    }
+    this.running = true;
+    this.onRunning(true);
+    this.#lastSlice = performance.now();
+    this.#schedule();
+  }
+
+  async #phasesOf(running: boolean, reason: string): Promise<void> {
+    const failures: unknown[] = [];
+    const each = async (phase: 'prepare' | 'change', event: string | null) => {
+      const order = running ? this.devices : this.devices.toReversed();
+      for (const device of order) {
+        if (event !== null && (phase === 'change' || device.capabilities.p2p)) this.#phases.take(event);
+        try {
+          await device[phase](running, reason);
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+    };
+    this.chronicle.tell({ kind: 'vm_state', running, reason });
+    const event = running ? 'VM.start' : 'VM.stop';
+    this.#phases.take(event);
+    for (const device of this.devices) {
+      device.source.take(event);
+      if (running) device.destination.take(event);
+    }
+    await each('prepare', 'PREPARE');
+    await each('change', 'CHANGE');
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Ends whatever runs on timers, without a word to the devices. */
+  dispose(): void {
+    this.running = false;
+    this.#halt();
+  }
+
+  #halt(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #schedule(): void {
+    const pause = this.throttle > 0 ? (SLICE * this.throttle) / (1 - this.throttle) : 0;
+    this.#timer = setTimeout(() => this.#slice(), SLICE + pause);
+  }
+
+  /** A slice of guest time, and of the devices' hardware. */
+  #slice(): void {
+    if (!this.running) return;
+    const now = performance.now();
+    const elapsed = now - this.#lastSlice;
+    this.#lastSlice = now;
+    for (const { machine } of this.devices) {
+      machine.tick();
+      machine.guest?.run();
+    }
+    const waits = this.workload.run(elapsed * (1 - this.throttle), this.absent ?? undefined);
+    if (waits !== null) this.onFault(waits);
+    this.#schedule();
+  }
+}
