@@ -74,6 +74,7 @@ export class DestinationMigration implements StreamSink {
   #tasks: (() => unknown)[] = [];
   #section: SectionItem | null = null;
   #setUp = false;
+  #machineType = '';
   #returnPath = false;
   #channelDigests: ChannelDigest[] | null = null;
   #digestSeen = false;
@@ -205,10 +206,8 @@ export class DestinationMigration implements StreamSink {
   item(item: StreamItem): void {
     switch (item.kind) {
       case 'configuration':
-        if (item.machine !== this.#vm.type)
-          throw new MigrationError(
-            `the machine type of the source is ${JSON.stringify(item.machine)}, here it is ${this.#vm.type}`,
-          );
+        // Whether it fits is said with all other requirements, when the source can hear it.
+        this.#machineType = item.machine;
         break;
       case 'section':
         this.#section = item;
@@ -276,6 +275,8 @@ export class DestinationMigration implements StreamSink {
   #loadSetup(): void {
     if (this.#setUp) return;
     this.#setUp = true;
+    if (this.#prerequisites.length === 0)
+      throw new MigrationError('the source does not say what it needs here: it is not stopcopy');
     this.#tasks.push(async () => {
       this.#setStatus('active');
       this.#vm.chronicle.tell({ kind: 'destination_setup' });
@@ -320,6 +321,7 @@ export class DestinationMigration implements StreamSink {
         this.#postcopy.discard(item.ranges);
         break;
       case 'POSTCOPY_LISTEN':
+      case 'PACKAGED':
         break;
       case 'POSTCOPY_RUN':
         this.#tasks.push(() => this.#runPostcopy());
@@ -384,7 +386,8 @@ export class DestinationMigration implements StreamSink {
 
   #checkRequirements(): void {
     const { requirements, capabilities } = this.#requirements.read();
-    this.#prerequisites = compareRequirements(requirements, requirementsOf(this.#vm));
+    const source = { ...requirements, 'machine type': this.#machineType };
+    this.#prerequisites = compareRequirements(source, requirementsOf(this.#vm));
     const here = [...this.#options.parameters.capabilities].sort().join(' ') || 'none';
     const there = capabilities.join(' ') || 'none';
     this.#prerequisites.push({

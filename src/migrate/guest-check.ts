@@ -14,6 +14,14 @@ export interface GuestCheck {
   readonly books: GuestBooks | null;
 }
 
+/** Waits until the guest has set all its devices up, as long as it has the patience (milliseconds). */
+export async function guestIsUp(vm: VirtualMachine, patience: number): Promise<boolean> {
+  const deadline = performance.now() + patience;
+  const up = () => vm.devices.every(({ machine }) => machine.guest?.isUp ?? true);
+  while (!up() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, PAUSE));
+  return up();
+}
+
 /**
  * Lets the guest run and watches its drivers: a device works when frames went both ways. What was found is told
  * as events.

@@ -104,7 +104,7 @@ export class RamSender {
   async sync(final: boolean): Promise<number> {
     let dirty = 0;
     for (const tracker of this.#trackers) {
-      if (tracker === this.#vm.deviceTracker && this.#vm.devicesAreUntracked && !final) continue;
+      if (tracker.syncs === 'when-stopped' && !final) continue;
       dirty += await tracker.sync(this.#bitmap);
     }
     const now = performance.now();

@@ -37,6 +37,7 @@ export async function runSource(options: RunSourceOptions): Promise<MigrateRepor
     const migration = new SourceMigration({
       vm,
       channel,
+      saves: to.kind === 'file',
       multifd,
       parameters,
       write: limited(channel.write, limit),

@@ -15,6 +15,8 @@ import type { VirtualMachine } from './virtual-machine.js';
 export interface SourceFacts {
   readonly vm: VirtualMachine;
   readonly outcome: Outcome;
+  /** It went into a file, and runs nowhere. */
+  readonly saved: boolean;
   readonly error: string | null;
   /** What the destination has told after the switchover; null when nothing came. */
   readonly answer: DestinationReport | null;
@@ -48,7 +50,7 @@ export function sourceReport(facts: SourceFacts): MigrateReport {
   return {
     schema: MIGRATE_SCHEMA,
     outcome,
-    running: runsOn(vm, outcome),
+    running: runsOn(vm, outcome, facts.saved),
     error: facts.error,
     advice: null,
     memoryEqual,
@@ -73,8 +75,8 @@ export function sourceReport(facts: SourceFacts): MigrateReport {
   };
 }
 
-function runsOn(vm: VirtualMachine, outcome: Outcome): RunsOn {
-  if (outcome === 'completed') return 'destination';
+function runsOn(vm: VirtualMachine, outcome: Outcome, saved: boolean): RunsOn {
+  if (outcome === 'completed') return saved ? 'none' : 'destination';
   return vm.running ? 'source' : 'none';
 }
 

@@ -93,6 +93,27 @@ export class SourceStream {
     await this.writer.flush();
   }
 
+  /** What a destination needs to run the VM before its RAM is there, in one piece: states between LISTEN and RUN. */
+  async postcopyPackage(states: readonly VmStateEntry[]): Promise<void> {
+    const pieces: Uint8Array[] = [];
+    const nested = new StreamWriter((bytes) => void pieces.push(Uint8Array.from(bytes)));
+    await nested.item({ kind: 'command', name: 'POSTCOPY_LISTEN' });
+    for (const { idstr, instance, description, target } of states) {
+      const name = this.name(idstr, description.version, instance);
+      await nested.item({ kind: 'section', type: 'FULL', ...name });
+      await nested.item({ kind: 'body' });
+      await nested.data(saveVmState(description, target));
+      await nested.item({ kind: 'section-end', id: name.id, footer: true });
+    }
+    await nested.item({ kind: 'command', name: 'POSTCOPY_RUN' });
+    await nested.flush();
+    const bytes = Buffer.concat(pieces);
+    await this.writer.item({ kind: 'command', name: 'PACKAGED', size: bytes.length });
+    await this.writer.data(bytes);
+    await this.writer.item({ kind: 'package-end' });
+    await this.writer.flush();
+  }
+
   /** EOF and vmdescription: from the first byte of it on, the destination may run the VM. */
   async end(pageSize: number): Promise<void> {
     const text = vmDescriptionText(pageSize, this.#described);

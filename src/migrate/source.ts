@@ -1,8 +1,5 @@
-import { migrationStatus, switchoverAck } from '../machines/index.js';
 import type { Channel } from '../transport/index.js';
 import { DeviceError } from '../uapi/device.js';
-import type { MigrationStatus } from '../uapi/qemu.js';
-import { Chart } from './chart.js';
 import { Convergence } from './convergence.js';
 import { DeviceSender, writePart } from './device-sender.js';
 import { MigrationError } from './error.js';
@@ -13,6 +10,7 @@ import { RamSender } from './ram-sender.js';
 import type { DestinationReport, MigrateReport, Outcome, Progress } from './report.js';
 import { RequirementsState, requirementsOf } from './requirements.js';
 import { SourceAnswers } from './source-answers.js';
+import { SourceProtocol } from './source-protocol.js';
 import { sourceReport } from './source-report.js';
 import { type SectionName, SourceStream } from './source-stream.js';
 import type { VirtualMachine } from './virtual-machine.js';
@@ -20,6 +18,8 @@ import type { VirtualMachine } from './virtual-machine.js';
 export interface SourceOptions {
   readonly vm: VirtualMachine;
   readonly channel: Channel;
+  /** The channel leads into a file: nobody runs the VM at its end. */
+  readonly saves?: boolean;
   /** Present with the capability multifd. */
   readonly multifd: MultifdSender | null;
   readonly parameters: MigrationParameters;
@@ -57,10 +57,8 @@ export class SourceMigration {
   readonly #ram: RamSender;
   readonly #answers: SourceAnswers;
   readonly #convergence: Convergence;
-  readonly #status: Chart;
-  readonly #ack: Chart;
+  readonly #protocol: SourceProtocol;
   #senders: Sender[] = [];
-  #ackPending = 0;
   #cancelled = false;
   /** The last bytes were given away: the destination may run the VM. */
   #handedOver = false;
@@ -84,17 +82,19 @@ export class SourceMigration {
     this.#stream = new SourceStream(options.write);
     this.#ram = new RamSender({ vm, stream: this.#stream, multifd });
     this.#answers = new SourceAnswers(channel, parameters.answerTimeout, {
-      onAck: () => this.#acked(),
+      onAck: () => {
+        this.#protocol.acked();
+        this.#wake?.();
+      },
       onPages: (start, length) => this.#ram.request(start, length),
     });
     this.#convergence = new Convergence(parameters);
-    this.#status = new Chart(migrationStatus(), vm.chronicle.host);
-    this.#ack = new Chart(switchoverAck(), vm.chronicle.host);
+    this.#protocol = new SourceProtocol(vm, () => this.#tellProgress(true));
   }
 
   /** MigrationStatus. */
   get status(): string {
-    return this.#status.state;
+    return this.#protocol.status;
   }
 
   /** Gives the migration up, as long as the source still has the say. False: it is too late. */
@@ -102,7 +102,7 @@ export class SourceMigration {
     if (this.#handedOver || this.#cancelled) return false;
     this.#cancelled = true;
     this.#vm.chronicle.tell({ kind: 'migration_cancel' });
-    this.#setStatus('cancelling');
+    this.#protocol.setStatus('cancelling');
     this.#channel.destroy();
     this.#options.multifd?.destroy();
     this.#resumeSwitchover?.();
@@ -127,18 +127,12 @@ export class SourceMigration {
       await this.#iterate();
       await this.#complete();
     } catch (failure) {
-      error = failure;
       outcome = await this.#giveUp(failure);
+      error = outcome === 'cancelled' ? new MigrationError('the migration was cancelled') : failure;
     }
-    if (outcome === 'completed' || outcome === 'ambiguous') await this.#cleanupAfterHandOver(outcome);
+    if (outcome === 'completed' || outcome === 'ambiguous') await this.#leave(outcome);
     const answer = outcome === 'completed' ? await this.#answers.report() : null;
     return this.#report(outcome, error, answer);
-  }
-
-  #setStatus(status: MigrationStatus): void {
-    this.#status.take(`STATUS.${status}`);
-    this.#vm.chronicle.tell({ kind: 'migration_status', status });
-    this.#tellProgress(true);
   }
 
   /** @throws MigrationError when the migration was cancelled, or the other side has said that it failed */
@@ -149,13 +143,7 @@ export class SourceMigration {
 
   async #setup(): Promise<void> {
     const { chronicle, devices } = this.#vm;
-    this.#setStatus('setup');
-    this.#ack.take('SETUP');
-    chronicle.tell({ kind: 'notifiers', event: 'setup' });
-    for (const device of devices) {
-      device.source.take('NOTIFIER.setup');
-      device.tell({ kind: 'notifier', event: 'setup' });
-    }
+    this.#protocol.begin();
     await this.#greet();
     chronicle.tell({ kind: 'source_setup' });
     await this.#ram.start();
@@ -175,7 +163,7 @@ export class SourceMigration {
     this.#check();
     this.#account('setup');
     this.#setupEnded = performance.now();
-    this.#setStatus('active');
+    this.#protocol.setStatus('active');
   }
 
   /** Header, configuration, return path, and what the destination must have; waits for its word. */
@@ -212,9 +200,8 @@ export class SourceMigration {
       stopcopy += pending.stopcopy;
       collected += pending.ack ? 1 : 0;
     }
-    this.#ackPending += collected;
+    this.#protocol.needAcks(collected);
     const total = precopy + stopcopy;
-    this.#ack.take(this.#ackPending > 0 ? 'ACK.needed' : 'ACK.none');
     this.#vm.chronicle.tell({
       kind: 'query_pending',
       exact,
@@ -224,7 +211,7 @@ export class SourceMigration {
       postcopy: 0,
       total,
       ackCollected: collected,
-      ackTotal: this.#ackPending,
+      ackTotal: this.#protocol.ackPending,
     });
     return { precopy, total };
   }
@@ -235,21 +222,13 @@ export class SourceMigration {
     this.#vm.throttle = this.#convergence.throttleAfter(dirty * PAGE_SIZE, this.#stream.bytes);
   }
 
-  #acked(): void {
-    if (this.#ackPending === 0) throw new MigrationError('Switchover ACK pending num underflowed');
-    this.#ackPending--;
-    this.#ack.take(this.#ackPending === 0 ? 'ACK.all' : 'ACK.some');
-    this.#vm.chronicle.tell({ kind: 'switchover_ack', pending: this.#ackPending });
-    this.#wake?.();
-  }
-
   async #iterate(): Promise<void> {
     for (;;) {
       this.#check();
       let pending = await this.#query(false);
       if (pending.total <= this.#convergence.threshold || pending.precopy === 0)
         pending = await this.#query(true);
-      const maySwitch = this.#ackPending === 0;
+      const maySwitch = this.#protocol.ackPending === 0;
       if (maySwitch && pending.total <= this.#convergence.threshold) return;
       if (this.#wantsPostcopy()) return;
       const before = this.#sent;
@@ -296,17 +275,17 @@ export class SourceMigration {
     const { capabilities } = this.#parameters;
     this.#account('precopy');
     for (const { sender } of this.#senders) await sender.lastPrecopyQuery();
-    if (vm.running) this.#ack.take('SWITCHOVER');
+    if (vm.running) this.#protocol.switchover();
     this.#stopped = performance.now();
     this.#options.onSwitchover?.();
     await this.#stopVm();
     for (const { name, machine } of vm.devices) this.#deviceDigests.set(name, machine.digest());
     if (capabilities.has('pause-before-switchover')) await this.#pause();
-    this.#setStatus('device');
+    this.#protocol.setStatus('device');
     await this.#query(true, true);
-    if (this.#ackPending > 0)
+    if (this.#protocol.ackPending > 0)
       throw new MigrationError(
-        `Switchover ACK was requested by ${this.#ackPending} devices during switchover`,
+        `Switchover ACK was requested by ${this.#protocol.ackPending} devices during switchover`,
       );
     chronicle.tell({ kind: 'precopy_complete' });
     await this.#stream.command({ kind: 'command', name: 'SWITCHOVER_START' });
@@ -322,7 +301,7 @@ export class SourceMigration {
     await this.#handOver();
     this.#account('stopcopy');
     this.#resumed = performance.now();
-    this.#setStatus('completed');
+    this.#protocol.setStatus('completed');
   }
 
   async #stopVm(): Promise<void> {
@@ -338,7 +317,7 @@ export class SourceMigration {
 
   /** pre-switchover, until somebody says that it may go on. */
   async #pause(): Promise<void> {
-    this.#setStatus('pre-switchover');
+    this.#protocol.setStatus('pre-switchover');
     await new Promise<void>((resolve) => {
       this.#resumeSwitchover = resolve;
     });
@@ -389,12 +368,10 @@ export class SourceMigration {
     const vm = this.#vm;
     vm.chronicle.tell({ kind: 'postcopy_start' });
     await this.#ram.discard();
-    for (const state of vm.states) await this.#stream.state(state);
     this.#handedOver = true;
-    await this.#stream.command({ kind: 'command', name: 'POSTCOPY_LISTEN' });
-    await this.#stream.command({ kind: 'command', name: 'POSTCOPY_RUN' });
+    await this.#stream.postcopyPackage(vm.states);
     this.#account('stopcopy');
-    this.#setStatus('postcopy-active');
+    this.#protocol.setStatus('postcopy-active');
     await this.#answers.pong(4, () => this.#stream.command({ kind: 'command', name: 'PING', value: 4 }));
     this.#resumed = performance.now();
     await this.#ram.sendRest(() => this.#answers.check());
@@ -403,7 +380,7 @@ export class SourceMigration {
     await this.#stream.writer.flush();
     await this.#answers.shut();
     this.#account('postcopy');
-    this.#setStatus('completed');
+    this.#protocol.setStatus('completed');
   }
 
   /** After a failure: says what became of it, and has the VM run here again if that is certain to be right. */
@@ -414,53 +391,30 @@ export class SourceMigration {
     this.#channel.destroy();
     this.#options.multifd?.destroy();
     if (this.#handedOver && !refused) return 'ambiguous';
-    if (!this.#cancelled && this.#status.state !== 'none') this.#setStatus('failing');
+    if (!this.#cancelled && this.#protocol.status !== 'none') this.#protocol.setStatus('failing');
     chronicle.tell({ kind: 'source_thread_end' });
-    await this.#rollBack();
-    if (this.#status.state !== 'none') this.#setStatus(this.#cancelled ? 'cancelled' : 'failed');
+    this.#vm.throttle = 0;
+    await this.#protocol.rollBack(this.#vmWasRunning);
+    await this.#cleanup();
+    if (this.#protocol.status !== 'none') this.#protocol.setStatus(this.#cancelled ? 'cancelled' : 'failed');
     return this.#cancelled ? 'cancelled' : 'failed';
   }
 
-  async #rollBack(): Promise<void> {
-    const vm = this.#vm;
-    vm.throttle = 0;
-    if (this.#vmWasRunning && !vm.running) await vm.start({ evenIfDevicesFail: true });
-    vm.chronicle.tell({ kind: 'notifiers', event: 'failed' });
-    for (const device of vm.devices) {
-      device.source.take('NOTIFIER.failed');
-      device.tell({ kind: 'notifier', event: 'failed' });
-      try {
-        await device.setState('RUNNING', 'ERROR');
-      } catch (error) {
-        if (!(error instanceof DeviceError)) throw error;
-      }
-    }
-    await this.#cleanup();
-  }
-
   /** After the VM was given away: it is not run here again. */
-  async #cleanupAfterHandOver(outcome: 'completed' | 'ambiguous'): Promise<void> {
-    const { chronicle, devices } = this.#vm;
+  async #leave(outcome: 'completed' | 'ambiguous'): Promise<void> {
     this.#vm.throttle = 0;
-    if (outcome === 'completed') {
-      chronicle.tell({ kind: 'source_thread_end' });
-      this.#vm.setRunState('postmigrate');
-    }
+    if (outcome === 'ambiguous') return this.#cleanup();
+    this.#vm.chronicle.tell({ kind: 'source_thread_end' });
+    this.#vm.setRunState('postmigrate');
     await this.#cleanup();
-    if (outcome !== 'completed') return;
-    chronicle.tell({ kind: 'notifiers', event: 'done' });
-    for (const device of devices) {
-      device.source.take('NOTIFIER.done');
-      device.tell({ kind: 'notifier', event: 'done' });
-    }
+    this.#protocol.notify('done');
   }
 
-  async #cleanup(): Promise<void> {
-    const { chronicle, devices } = this.#vm;
-    chronicle.tell({ kind: 'source_cleanup' });
-    for (const device of devices) device.source.take('CLEANUP');
-    for (const { sender } of this.#senders) await sender.cleanup();
-    await this.#ram.cleanup();
+  #cleanup(): Promise<void> {
+    return this.#protocol.cleanup(
+      this.#senders.map(({ sender }) => sender),
+      this.#ram,
+    );
   }
 
   #account(phase: string): void {
@@ -475,7 +429,7 @@ export class SourceMigration {
     const { bandwidth } = this.#convergence;
     const remaining = this.#ram.pending;
     this.#options.onProgress?.({
-      status: this.#status.state,
+      status: this.#protocol.status,
       devices: this.#vm.devices.map(({ name, state }) => ({ name, state })),
       elapsedMs: now - this.#started,
       sentBytes: this.#sent,
@@ -493,6 +447,7 @@ export class SourceMigration {
     return sourceReport({
       vm: this.#vm,
       outcome,
+      saved: this.#options.saves === true,
       error: error === null ? null : messageOf(error),
       answer,
       deviceDigests: this.#deviceDigests,

@@ -106,11 +106,6 @@ export class VirtualMachine {
     return [this.workload.state, ...this.devices.flatMap(({ machine }) => machine.states)];
   }
 
-  /** Nobody tracks what devices write: all of RAM counts as dirty when they have stopped, and nothing before. */
-  get devicesAreUntracked(): boolean {
-    return this.deviceTracker.name === 'none';
-  }
-
   #guestMemory(): GuestMemory {
     const { ram } = this;
     return {
@@ -196,12 +191,27 @@ export class VirtualMachine {
     try {
       await this.#phasesOf(true, 'running');
     } catch (error) {
-      if (options.evenIfDevicesFail !== true || !(error instanceof DeviceError)) throw error;
+      if (!(error instanceof DeviceError)) throw error;
+      if (options.evenIfDevicesFail !== true) {
+        await this.#takeBackStart();
+        throw error;
+      }
     }
     this.running = true;
     this.onRunning(true);
     this.#lastSlice = performance.now();
     this.#schedule();
+  }
+
+  /** A start has failed before a vCPU ran: devices that run already stop again. */
+  async #takeBackStart(): Promise<void> {
+    this.setRunState('paused');
+    try {
+      await this.#phasesOf(false, 'paused');
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+    }
+    this.chronicle.tell({ kind: 'qmp_stop' });
   }
 
   async #phasesOf(running: boolean, reason: string): Promise<void> {

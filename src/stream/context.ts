@@ -1,4 +1,4 @@
-import type { Cursor, Steps } from './cursor.js';
+import type { BodyParser, Cursor, Steps } from './cursor.js';
 import type { BodySizes, VmDescription } from './description.js';
 import type { SectionItem, StreamItem, StreamSink } from './item.js';
 
@@ -19,8 +19,23 @@ export interface Context {
   readonly description: VmDescription | undefined;
   readonly sizes: BodySizes | undefined;
   readonly ram: RamState;
+  readonly parsers: BodyParsers;
   /** Bytes that are held beside the cursor's. */
   held: number;
+}
+
+/** What the caller knows of bodies. */
+export interface BodyParsers {
+  /**
+   * The parser of a section's body, for every section but those of RAM and VFIO; asked at each START, PART,
+   * END and FULL. The sink gets the item `body` before it, and no data of it.
+   */
+  bodyParser?: (section: SectionItem) => BodyParser | undefined;
+  /**
+   * The parser of the vmstate behind DEV_CONFIG_STATE of a VFIO section. The sink gets the items around it,
+   * and no data.
+   */
+  configParser?: (section: SectionItem) => BodyParser | undefined;
 }
 
 /** Blocks by name, and the block of the last record: it survives the end of a section. */
@@ -32,6 +47,23 @@ export interface RamState {
 /** Hands an item to the sink that began at `offset` and ends here. */
 export function tell(x: Context, item: StreamItem, offset: number): void {
   x.sink.item(item, offset, x.cursor.offset - offset);
+}
+
+/**
+ * Runs a parser that the caller has given.
+ * @param size bytes that it must read, where they are known beforehand: it cannot read beyond them
+ */
+export function* runParser(x: Context, parser: BodyParser, size: number | undefined, what: string): Steps {
+  const { cursor: c } = x;
+  if (size === undefined) return yield* parser(c);
+  const { limit, limitedBy } = c;
+  const end = c.offset + size;
+  c.limit = end;
+  c.limitedBy = `the ${size} bytes of ${what}`;
+  yield* parser(c);
+  c.limit = limit;
+  c.limitedBy = limitedBy;
+  if (c.offset !== end) c.fail(`the end of ${what} after ${size} bytes`, `${end - c.offset} bytes more`);
 }
 
 /** Goes over bytes that the sink gets as data, if it wants any. */

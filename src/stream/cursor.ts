@@ -1,7 +1,11 @@
+import { crc32 } from 'node:zlib';
 import { StreamError } from './error.js';
 
 /** A parser that stops wherever the bytes run out, and goes on when more have come. */
 export type Steps<T = void> = Generator<void, T, void>;
+
+/** Reads one body from its first byte to behind its last: the cursor is left where the body ends. */
+export type BodyParser = (cursor: Cursor) => Steps;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
 const FIRST_CARRY = 512;
@@ -19,6 +23,8 @@ export class Cursor {
   end = 0;
   /** No byte from this offset on belongs to what is read. */
   limit = Number.POSITIVE_INFINITY;
+  /** What ends at the limit, for messages. */
+  limitedBy = 'the package';
   /** No more blocks will come. */
   ended = false;
   /** Where we are, for messages. */
@@ -31,10 +37,17 @@ export class Cursor {
   #block = EMPTY;
   #taken = 0;
   #carry = new Uint8Array(FIRST_CARRY);
+  /** CRC-32 of what was read up to `#summed` in `bytes`; undefined: nobody asked for it. */
+  #sum: number | undefined;
+  #summed = 0;
 
-  /** @param origin offset of the first byte */
-  constructor(origin = 0) {
+  /**
+   * @param origin offset of the first byte
+   * @param options `checksum`: keep a CRC-32 of what was read
+   */
+  constructor(origin = 0, options: { checksum?: boolean } = {}) {
     this.#base = origin;
+    if (options.checksum === true) this.#sum = 0;
   }
 
   /** Offset of the next byte. */
@@ -52,6 +65,16 @@ export class Cursor {
     return Math.min(this.end - this.pos, this.limit - this.offset);
   }
 
+  /**
+   * CRC-32 (as zlib has it) of all bytes before this place. They are hashed when a block is let go, and here.
+   * @throws TypeError when it is not kept
+   */
+  get checksum(): number {
+    this.#absorb();
+    if (this.#sum === undefined) throw new TypeError('this stream is read without the option checksum');
+    return this.#sum;
+  }
+
   fail(expected: string, got: string, offset = this.offset): never {
     throw new StreamError(offset, expected, got, this.where);
   }
@@ -67,6 +90,7 @@ export class Cursor {
     if (this.bytes !== this.#carry) {
       const rest = this.end - this.pos;
       const offset = this.offset;
+      this.#absorb();
       this.#room(rest, rest);
       this.#carry.set(this.bytes.subarray(this.pos, this.end));
       this.#use(this.#carry, 0, rest, offset);
@@ -93,6 +117,14 @@ export class Cursor {
     }
   }
 
+  /** Waits until `size` bytes are at hand in one piece. False: there are fewer within the limit. */
+  *has(size: number): Steps<boolean> {
+    while (this.available < size) {
+      if (!(yield* this.more())) return false;
+    }
+    return true;
+  }
+
   /** Waits until at least one more byte is at hand. False: there is none within the limit. */
   *more(): Steps<boolean> {
     const have = this.end - this.pos;
@@ -111,7 +143,8 @@ export class Cursor {
     while (left > 0) {
       if (this.pos === this.end && !this.#refill(1)) {
         if (this.ended) this.#cut(left, what);
-        if (out === undefined) this.skippable = left;
+        // What is left out has no checksum.
+        if (out === undefined && this.#sum === undefined) this.skippable = left;
         yield;
         left -= this.#jumped;
         this.#jumped = 0;
@@ -196,7 +229,7 @@ export class Cursor {
 
   #within(size: number, what: string): void {
     const left = this.limit - this.offset;
-    if (size > left) this.fail(`${size} bytes of ${what}`, `the end of the package after ${left}`);
+    if (size > left) this.fail(`${size} bytes of ${what}`, `the end of ${this.limitedBy} after ${left}`);
   }
 
   #cut(missing: number, what: string): never {
@@ -210,6 +243,7 @@ export class Cursor {
     if (left === 0) return false;
     const have = this.end - this.pos;
     const offset = this.offset;
+    this.#absorb();
     if (have === 0) {
       this.#use(this.#block, this.#taken, this.#block.length, offset);
       this.#taken = this.#block.length;
@@ -239,6 +273,14 @@ export class Cursor {
     this.pos = from;
     this.end = to;
     this.#base = offset - from;
+    this.#summed = from;
+  }
+
+  /** Hashes what was read of the bytes at hand. */
+  #absorb(): void {
+    if (this.#sum === undefined || this.#summed === this.pos) return;
+    this.#sum = crc32(this.bytes.subarray(this.#summed, this.pos), this.#sum);
+    this.#summed = this.pos;
   }
 }
 

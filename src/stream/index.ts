@@ -1,5 +1,7 @@
 /** QEMU's migration stream: reader and writer. */
 export type { CommandItem, DiscardRange } from './command.js';
+export type { BodyParsers } from './context.js';
+export { type BodyParser, Cursor, type Steps } from './cursor.js';
 export {
   DESCRIPTION_TAIL,
   type DeviceDescription,
@@ -8,6 +10,13 @@ export {
   type SubsectionDescription,
   type VmDescription,
 } from './description.js';
+export {
+  type ChannelDigest,
+  DIGEST_SECTION,
+  digestParser,
+  encodeDigest,
+  isDigest,
+} from './digest-section.js';
 export { StreamError } from './error.js';
 export type {
   BlockItem,
@@ -36,4 +45,5 @@ export { mappedBlock } from './ram-writer.js';
 export { type ReaderOptions, StreamReader } from './reader.js';
 export { INSPECT_SCHEMA, type InspectReport } from './report.js';
 export { StreamSummary } from './summary.js';
+export { configPacket, parseConfigPacket, parseWhole } from './whole.js';
 export { StreamWriter, type WriterOptions } from './writer.js';

@@ -35,9 +35,12 @@ export class MultifdReader {
   readonly #sink: MultifdSink;
   readonly #runner: StepsRunner;
 
-  /** @param origin offset of the first byte in its file */
-  constructor(sink: MultifdSink, origin = 0) {
-    this.#cursor = new Cursor(origin);
+  /**
+   * @param origin offset of the first byte in its file
+   * @param options `checksum`: keep a CRC-32 of all that was read
+   */
+  constructor(sink: MultifdSink, origin = 0, options: { checksum?: boolean } = {}) {
+    this.#cursor = new Cursor(origin, options);
     this.#sink = sink;
     this.#runner = new StepsRunner(this.#cursor, this.#channel());
   }
@@ -45,6 +48,14 @@ export class MultifdReader {
   /** Offset of the next byte that has not been understood yet. */
   get offset(): number {
     return this.#cursor.offset;
+  }
+
+  /**
+   * CRC-32 of all bytes before `offset`.
+   * @throws TypeError without the option `checksum`
+   */
+  get checksum(): number {
+    return this.#cursor.checksum;
   }
 
   /** Bytes of the input that are held between two blocks. */

@@ -22,13 +22,22 @@ export class MultifdWriter implements MultifdSink {
   readonly #out: Output;
   #owed = 0;
 
-  constructor(sink: ByteSink) {
-    this.#out = new Output(sink);
+  /** @param options `checksum`: keep a CRC-32 of all that is written (`crcSoFar`) */
+  constructor(sink: ByteSink, options: { checksum?: boolean } = {}) {
+    this.#out = new Output(sink, options.checksum);
   }
 
   /** Bytes written so far. */
   get offset(): number {
     return this.#out.offset;
+  }
+
+  /**
+   * CRC-32 of all bytes written so far, whether or not the byte sink has them.
+   * @throws TypeError without the option `checksum`
+   */
+  crcSoFar(): number {
+    return this.#out.crcSoFar();
   }
 
   /** Writes a packet up to its data, which follow by `data`. */

@@ -1,3 +1,5 @@
+import { crc32 } from 'node:zlib';
+
 /** Takes the bytes of a stream. They are valid until it returns, or its promise is done. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
@@ -22,9 +24,23 @@ export class Output {
   #spare: Uint8Array<ArrayBuffer>[] = [];
   #pending: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
+  /** CRC-32 of what was put, up to `#summed` in the block; undefined: nobody asked for it. */
+  #sum: number | undefined;
+  #summed = 0;
 
-  constructor(sink: ByteSink) {
+  constructor(sink: ByteSink, checksum = false) {
     this.#sink = sink;
+    if (checksum) this.#sum = 0;
+  }
+
+  /**
+   * CRC-32 (as zlib has it) of all bytes put so far.
+   * @throws TypeError when it is not kept
+   */
+  crcSoFar(): number {
+    this.#absorb();
+    if (this.#sum === undefined) throw new TypeError('this stream is written without the option checksum');
+    return this.#sum;
   }
 
   // A step comes first: it may change the block.
@@ -74,6 +90,7 @@ export class Output {
     if (bytes.length >= DIRECT) {
       this.#send();
       this.offset += bytes.length;
+      if (this.#sum !== undefined) this.#sum = crc32(bytes, this.#sum);
       this.#give(bytes);
       return;
     }
@@ -116,10 +133,19 @@ export class Output {
     if (this.#length === 0) return;
     const block = this.#block;
     const bytes = block.subarray(0, this.#length);
+    this.#absorb();
     this.#length = 0;
+    this.#summed = 0;
     if (!this.#give(bytes, block)) return;
     this.#block = this.#spare.pop() ?? new Uint8Array(BLOCK);
     this.#view = new DataView(this.#block.buffer);
+  }
+
+  /** Hashes what the block has gathered. */
+  #absorb(): void {
+    if (this.#sum === undefined || this.#summed === this.#length) return;
+    this.#sum = crc32(this.#block.subarray(this.#summed, this.#length), this.#sum);
+    this.#summed = this.#length;
   }
 
   /** True when the sink holds on to the bytes. */

@@ -7,7 +7,7 @@ import {
 } from '../uapi/qemu-stream.js';
 import { readCommand } from './command.js';
 import { readConfiguration } from './configuration-reader.js';
-import { type Context, tell } from './context.js';
+import { type BodyParsers, type Context, tell } from './context.js';
 import { Cursor, type Steps } from './cursor.js';
 import { BodySizes, MAX_DESCRIPTION, parseDescription, type VmDescription } from './description.js';
 import { hex, StreamError } from './error.js';
@@ -15,7 +15,7 @@ import type { StreamSink } from './item.js';
 import { readSection, sectionType } from './section-reader.js';
 import { StepsRunner } from './steps-runner.js';
 
-export interface ReaderOptions {
+export interface ReaderOptions extends BodyParsers {
   /**
    * Target page size. Default: what the stream tells before its first page (configuration, POSTCOPY_ADVISE,
    * `description`), else 4096.
@@ -28,6 +28,11 @@ export interface ReaderOptions {
    * read by their sizes; without it, up to the footer behind them.
    */
   description?: VmDescription;
+  /**
+   * Keep a CRC-32 of all that was read (`checksum` of the reader, and of the cursor in a body parser).
+   * Nothing is `skippable` then: bytes that are left out have no checksum.
+   */
+  checksum?: boolean;
 }
 
 /**
@@ -42,14 +47,14 @@ export class StreamReader {
   #eof = false;
 
   constructor(sink: StreamSink, options: ReaderOptions = {}) {
-    const { description } = options;
+    const { description, checksum = false } = options;
     const pageSize = options.pageSize ?? description?.pageSize ?? TARGET_PAGE_SIZES.usual;
     if (!isTargetPageSize(pageSize)) {
       const { least, most } = TARGET_PAGE_SIZES;
       throw new RangeError(`pageSize: expected a power of 2 from ${least} to ${most}, got ${pageSize}`);
     }
     this.#context = {
-      cursor: new Cursor(options.origin),
+      cursor: new Cursor(options.origin, { checksum }),
       sink,
       pageSize,
       capabilities: new Set(),
@@ -59,6 +64,7 @@ export class StreamReader {
       description,
       sizes: description === undefined ? undefined : new BodySizes(description),
       ram: { blocks: new Map(), last: undefined },
+      parsers: options,
       held: 0,
     };
     this.#runner = new StepsRunner(this.#context.cursor, this.#stream(this.#context));
@@ -67,6 +73,14 @@ export class StreamReader {
   /** Offset of the next byte that has not been understood yet. */
   get offset(): number {
     return this.#context.cursor.offset;
+  }
+
+  /**
+   * CRC-32 of all bytes before `offset`.
+   * @throws TypeError without the option `checksum`
+   */
+  get checksum(): number {
+    return this.#context.cursor.checksum;
   }
 
   /** Target page size: certain from the first RAM section on. */

@@ -1,6 +1,6 @@
 import { RAM_SECTION, SECTION_TYPES, type SectionType, STREAM_BYTES } from '../uapi/qemu-stream.js';
 import { bodyUpToFooter } from './body-end.js';
-import { type Context, handOut, tell } from './context.js';
+import { type Context, handOut, runParser, tell } from './context.js';
 import type { Steps } from './cursor.js';
 import { hex, quoted } from './error.js';
 import type { SectionItem } from './item.js';
@@ -71,9 +71,11 @@ function* readBody(x: Context, item: SectionItem, size: number | undefined): Ste
     }
     return yield* readRamBody(x);
   }
-  if (isVfio(item.idstr)) return yield* readVfioBody(x, item.id, size);
-  tell(x, { kind: 'body' }, c.offset);
+  if (isVfio(item.idstr)) return yield* readVfioBody(x, item, size);
   const what = `the state of ${quoted(item.idstr)}`;
+  const parser = x.parsers.bodyParser?.(item);
+  tell(x, { kind: 'body' }, c.offset);
+  if (parser !== undefined) return yield* runParser(x, parser, size, what);
   if (size === undefined) yield* bodyUpToFooter(x, item.id, [], what);
   else yield* handOut(x, size, what);
 }

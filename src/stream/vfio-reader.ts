@@ -1,8 +1,9 @@
 import { VFIO_STREAM_TAGS, type VfioStreamTag, vfioStreamTag } from '../uapi/qemu.js';
 import { bodyUpToFooter } from './body-end.js';
-import { type Context, handOut, tell } from './context.js';
+import { type Context, handOut, runParser, tell } from './context.js';
 import type { Steps } from './cursor.js';
 import { hex } from './error.js';
+import type { SectionItem } from './item.js';
 
 const TAG_SIZE = 8;
 const END_TAG = bytesOf(VFIO_STREAM_TAGS.END_OF_STATE);
@@ -16,7 +17,7 @@ export function isVfio(idstr: string): boolean {
  * Reads the body of a VFIO section: records, up to the one that ends it.
  * @param size bytes of the body, where they are known beforehand
  */
-export function* readVfioBody(x: Context, id: number, size: number | undefined): Steps {
+export function* readVfioBody(x: Context, section: SectionItem, size: number | undefined): Steps {
   const { cursor: c } = x;
   const end = size === undefined ? undefined : c.offset + size;
   for (;;) {
@@ -31,7 +32,7 @@ export function* readVfioBody(x: Context, id: number, size: number | undefined):
       }
       case 'DEV_CONFIG_STATE':
         tell(x, { kind: 'vfio', tag }, at);
-        yield* readConfig(x, id, end);
+        yield* readConfig(x, section, end);
         yield* readEnd(x);
         return;
       case 'DEV_SETUP_STATE':
@@ -62,16 +63,17 @@ function* readEnd(x: Context): Steps {
 }
 
 /** The vmstate of the device is as long as its config space and MSI-X table, which it does not tell. */
-function* readConfig(x: Context, id: number, end: number | undefined): Steps {
+function* readConfig(x: Context, section: SectionItem, end: number | undefined): Steps {
   const { cursor: c } = x;
   const what = 'the config state of the device';
-  if (end === undefined) {
-    yield* bodyUpToFooter(x, id, END_TAG, what);
-    return;
+  const size = end === undefined ? undefined : end - TAG_SIZE - c.offset;
+  if (size !== undefined && size < 0) {
+    c.fail(what, `the end of the section, as the vmdescription has it, at ${end}`);
   }
-  const size = end - TAG_SIZE - c.offset;
-  if (size < 0) c.fail(what, `the end of the section, as the vmdescription has it, at ${end}`);
-  yield* handOut(x, size, what);
+  const parser = x.parsers.configParser?.(section);
+  if (parser !== undefined) yield* runParser(x, parser, size, what);
+  else if (size === undefined) yield* bodyUpToFooter(x, section.id, END_TAG, what);
+  else yield* handOut(x, size, what);
 }
 
 function bytesOf(tag: bigint): number[] {

@@ -22,6 +22,8 @@ import { RamWriter } from './ram-writer.js';
 export interface WriterOptions {
   /** Target page size; default 4096, or what the configuration says. */
   pageSize?: number;
+  /** Keep a CRC-32 of all that is written (`crcSoFar`). */
+  checksum?: boolean;
 }
 
 /**
@@ -39,13 +41,21 @@ export class StreamWriter implements StreamSink {
   #packageEnd: number | undefined;
 
   constructor(sink: ByteSink, options: WriterOptions = {}) {
-    this.#out = new Output(sink);
+    this.#out = new Output(sink, options.checksum);
     this.#ram = new RamWriter(this.#out, options.pageSize ?? TARGET_PAGE_SIZES.usual);
   }
 
   /** Offset at which the next item will stand. */
   get offset(): number {
     return Math.max(this.#out.offset, this.#ram.blockEnd);
+  }
+
+  /**
+   * CRC-32 of all bytes written so far, whether or not the byte sink has them.
+   * @throws TypeError without the option `checksum`
+   */
+  crcSoFar(): number {
+    return this.#out.crcSoFar();
   }
 
   /** Writes an item. Its data follow by `data`, or its pages by `page`. */

@@ -32,6 +32,8 @@ export const ERRNO: Readonly<Record<string, number>> = {
   EOVERFLOW: 75,
   EOPNOTSUPP: 95,
   ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  EREMOTEIO: 121,
   ECANCELED: 125,
 };
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_LINE } from '../../src/trace/lines.js';
@@ -204,14 +203,5 @@ describe('scan kernels', () => {
       expect(found.counts.at(-1)).toBe(2);
       expect(found.others.length).toBeGreaterThan(1000);
     }
-  });
-});
-
-describe('scan-wasm.ts', () => {
-  it('is what scan.wat gives', async () => {
-    const script = new URL('../../src/trace/scan/assemble.mjs', import.meta.url).href;
-    const { assemble } = (await import(/* @vite-ignore */ script)) as { assemble(): Promise<string> };
-    const stored = readFileSync(new URL('../../src/trace/scan/scan-wasm.ts', import.meta.url), 'utf8');
-    expect(stored).toBe(await assemble());
   });
 });

@@ -1,4 +1,4 @@
-// Made from scan.wat by assemble.mjs; do not edit.
+// Made from scan.wat by .ci/assemble.mjs; do not edit.
 export const SCAN_WASM = [
   'AGFzbQEAAAABDgJgA397ewF/YAJ/fwF/AwUEAAEBAQUDAQAZBhADfwFBAAt/AUEAC38BQQALBykFBm1lbW9yeQIABWZvdW5kAwAF',
   'bGluZXMDAQVuYW1lcwMCBHNjYW4AAwr7CgSMAQEBeyAB/Qz/////Lf//Lf//VP//Ov///SMgAv0M/////wD//wD//wD//wD///1O',
