@@ -10,14 +10,15 @@ export interface VfEnvironment {
   transmit(frame: Uint8Array): void;
 }
 
-/** The hardware as PF driver and migration use it. `hardware.ts` implements it. */
+/** The hardware as PF driver and migration use it. `hardware/hardware.ts` implements it. */
 export interface VfHardware {
   /** BAR0, 32 bits, at a multiple of 4. Unknown offsets read 0xdeadbeef, as E810 does [M], and ignore writes. */
   readRegister(offset: number): number;
   writeRegister(offset: number, value: number): void;
   /**
-   * Lets hardware time go by: mailbox and Tx rings are processed, at most `budget` descriptors of each queue.
-   * Does nothing while `paused`. Returns how many descriptors were used.
+   * Lets hardware time go by: a reset takes its next stage; mailbox and Tx rings are processed, `budget`
+   * descriptors of each queue and what is left of a packet begun. Does nothing while `paused`. Returns how many
+   * descriptors were used.
    */
   tick(budget: number): number;
   /** A frame arrives from the cable. False: it was dropped (no filter, no buffer, not running). */
@@ -28,11 +29,11 @@ export interface VfHardware {
   drainAndStop(): void;
   /** Rings run again where `enabled` says so. */
   restart(): void;
-  /** Puts a message into the ARQ: buffer, descriptor, head, interrupt. False: no buffer is posted. */
+  /** Puts a message into the ARQ: buffer, descriptor, head, interrupt. False: no buffer is posted, or `paused`. */
   sendToVf(opcode: number, status: number, payload: Uint8Array): boolean;
 }
 
-/** The PF driver's side of the mailbox. `pf.ts` implements it. */
+/** The PF driver's side of the mailbox. `pf/pf.ts` implements it. */
 export interface PfDriver {
   /**
    * A virtchnl message of the guest. Replies go out by `VfHardware.sendToVf`, except during `replay`, when

@@ -9,12 +9,15 @@ import type { LayoutField } from './layout.js';
  * | 0 to 3413 | this header |
  * | from 3414 | slots, each 8 bytes and a virtchnl message, two of the 8 behind the message |
  * | then 8 | the terminator: a slot whose opcode is 0 |
- * | to 131072 | zeros |
+ * | to 131072 | zeros; from `total_size` on may stand what `image-extension-layout.ts` tells |
  *
  * The slots begin inside the padding that the struct has at its end, so `total_size` counts two bytes more
  * than there are up to the end of the terminator.
  */
 const concluded = { certainty: 'concluded' } as const;
+
+/** Elements of the arrays by queue. */
+export const A_QUEUES = 256;
 
 export const IMAGE_A_FIELDS = [
   { name: 'magic', offset: 0, type: 'u32', hex: true, meaning: '0xE8000001, as generation B', ...concluded },
@@ -116,7 +119,7 @@ export const IMAGE_A_FIELDS = [
     name: 'rx_tail',
     offset: 1364,
     type: 'u32',
-    dims: [256],
+    dims: [A_QUEUES],
     meaning: 'regs: Rx tails, 0 for a disabled queue',
     ...concluded,
   },
@@ -125,7 +128,7 @@ export const IMAGE_A_FIELDS = [
     name: 'rx_head',
     offset: 2390,
     type: 'u16',
-    dims: [256],
+    dims: [A_QUEUES],
     meaning: 'next Rx descriptor that the hardware will use',
     ...concluded,
   },
@@ -133,7 +136,7 @@ export const IMAGE_A_FIELDS = [
     name: 'tx_head',
     offset: 2902,
     type: 'u16',
-    dims: [256],
+    dims: [A_QUEUES],
     meaning: 'next Tx descriptor that the hardware will use',
     ...concluded,
   },

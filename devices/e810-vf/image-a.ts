@@ -5,6 +5,7 @@
  * This is the form only. When the state is applied, what a loader does not check, and the match with the
  * local VF belong to the device and its personality.
  */
+import { decodeExtensionA, type ExtensionA, encodeExtensionA } from './image-a-extension.js';
 import {
   A_HEADER_SIZE,
   A_SLOT_FIELDS,
@@ -44,6 +45,8 @@ export interface VirtchnlMessage {
 /** The state; magic, version and size come from the codec. */
 export type ImageA = Omit<LayoutValue<typeof IMAGE_A_FIELDS>, 'magic' | 'version' | 'total_size'> & {
   messages: VirtchnlMessage[];
+  /** Beyond the published image (`image-extension-layout.ts`), where there is more. */
+  extension?: ExtensionA;
 };
 
 /** `total_size` of an image with these messages. */
@@ -59,12 +62,14 @@ export function imageASize(messages: readonly VirtchnlMessage[]): number {
  */
 export function encodeImageA(image: ImageA): Uint8Array {
   const size = imageASize(image.messages);
-  if (size > IMAGE_FILE_SIZE)
+  const extension = image.extension ? encodeExtensionA(image.extension) : new Uint8Array(0);
+  const whole = size + extension.length;
+  if (whole > IMAGE_FILE_SIZE)
     throw new ImageError(
       'overflow',
       'ENOBUFS',
       IMAGE_FILE_SIZE,
-      `${size} bytes of state in a file of 128 KiB`,
+      `${whole} bytes of state in a file of 128 KiB`,
     );
   const bytes = new Uint8Array(IMAGE_FILE_SIZE);
   const fixed = { magic: IMAGE_MAGIC, version: IMAGE_VERSION, total_size: BigInt(size) };
@@ -80,7 +85,14 @@ export function encodeImageA(image: ImageA): Uint8Array {
     bytes[at - 2] = stray & 0xff;
     bytes[at - 1] = stray >> 8;
   }
+  bytes.set(extension, size);
   return bytes;
+}
+
+/** The same without the zeros at the end of the file. */
+export function encodeShortestImageA(image: ImageA): Uint8Array {
+  const extension = image.extension ? encodeExtensionA(image.extension).length : 0;
+  return encodeImageA(image).slice(0, imageASize(image.messages) + extension);
 }
 
 /** A slot and where it stands. */
@@ -140,27 +152,61 @@ export function decodeImageA(bytes: Uint8Array): ImageA {
       terminator,
       `the slots end before total_size ${total_size} does`,
     );
-  const garbage = bytes.subarray(terminator).findIndex((byte) => byte !== 0);
+  const size = Number(total_size);
+  const behind = decodeExtensionA(bytes, size);
+  checkZero(bytes, terminator, size);
+  checkZero(bytes, behind?.end ?? size, bytes.length);
+  return { ...state, messages, ...(behind ? { extension: behind.extension } : {}) };
+}
+
+function checkZero(bytes: Uint8Array, from: number, to: number): void {
+  const garbage = bytes.subarray(from, to).findIndex((byte) => byte !== 0);
   if (garbage >= 0)
-    throw new ImageError('not-zero', 'EINVAL', terminator + garbage, 'there is data behind the last slot');
-  return { ...state, messages };
+    throw new ImageError('not-zero', 'EINVAL', from + garbage, 'there is data behind the last slot');
 }
 
 /** Where the terminator ends: `total_size` counts the struct's padding too, in which the slots begin. */
 const slotsEnd = (totalSize: bigint): number => Number(totalSize) - (A_HEADER_SIZE - A_SLOTS_OFFSET);
 
-/** Reads the header, after what the published match check looks at first, in its order. */
-function decodeHead(bytes: Uint8Array) {
-  const refuse = (problem: ImageProblem, offset: number, words: string) =>
-    new ImageError(problem, 'EINVAL', offset, words);
-  const { length } = bytes;
-  if (generationOf(bytes) === 'b')
-    throw refuse('other-generation', 4, 'this is an image of generation B (TLV), and A is expected');
-  if (length < A_HEADER_SIZE)
-    throw refuse('truncated', length, `${length} bytes, and the header has ${A_HEADER_SIZE}`);
-  const { magic, version, ...head } = decodeFields(IMAGE_A_FIELDS, bytes);
+/** The header of an image, without what the codec itself looks at. */
+export type HeadA = Omit<LayoutValue<typeof IMAGE_A_FIELDS>, 'magic' | 'version'>;
+
+/**
+ * The header of an image that is still on its way: null while it is not whole.
+ * @throws ImageError `other-generation`, `magic` or `version`, as soon as that is known
+ */
+export function headOfImageA(bytes: Uint8Array): HeadA | null {
+  if (bytes.length < 8) return null;
+  checkBeginning(bytes);
+  if (bytes.length < A_HEADER_SIZE) return null;
+  const { magic: _m, version: _v, ...head } = decodeFields(IMAGE_A_FIELDS, bytes);
+  return head;
+}
+
+const refuse = (problem: ImageProblem, offset: number, words: string) =>
+  new ImageError(problem, 'EINVAL', offset, words);
+
+function checkBeginning(bytes: Uint8Array): void {
+  checkGeneration(bytes);
+  const [magicField, versionField] = IMAGE_A_FIELDS;
+  const { magic, version } = decodeFields([magicField, versionField], bytes);
   if (magic !== IMAGE_MAGIC) throw refuse('magic', 0, `the magic number is 0x${magic.toString(16)}`);
   if (version !== IMAGE_VERSION) throw refuse('version', 4, `version ${version} is not known`);
+}
+
+function checkGeneration(bytes: Uint8Array): void {
+  if (generationOf(bytes) === 'b')
+    throw refuse('other-generation', 4, 'this is an image of generation B (TLV), and A is expected');
+}
+
+/** Reads the header, after what the published match check looks at first, in its order. */
+function decodeHead(bytes: Uint8Array): HeadA {
+  const { length } = bytes;
+  checkGeneration(bytes);
+  if (length < A_HEADER_SIZE)
+    throw refuse('truncated', length, `${length} bytes, and the header has ${A_HEADER_SIZE}`);
+  checkBeginning(bytes);
+  const { magic: _m, version: _v, ...head } = decodeFields(IMAGE_A_FIELDS, bytes);
   const size = head.total_size;
   if (size > length) throw refuse('truncated', length, `${length} bytes, and total_size says ${size}`);
   if (length > IMAGE_FILE_SIZE)

@@ -5,17 +5,7 @@
  * This is the form only. The published loader checks less than `decodeImageB` (`recordsOfImageB` checks what
  * it does); when and how the state is applied belongs to the device and its personality.
  */
-import {
-  B_ALIGNMENT,
-  B_NUM_TYPES,
-  B_RECORD_FIELDS,
-  B_RECORD_HEADER,
-  IMAGE_B_RECORDS,
-  padded,
-  type RecordLayout,
-  recordDataSize,
-  tailElements,
-} from './image-b-layout.js';
+import { B_NUM_TYPES, B_RECORD_HEADER, IMAGE_B_RECORDS } from './image-b-layout.js';
 import {
   generationOf,
   IMAGE_FILE_SIZE,
@@ -25,39 +15,17 @@ import {
   type ImageProblem,
   imageErrorOf,
 } from './image-error.js';
+import { EXTENDED_NUM_TYPES } from './image-extension-layout.js';
 import {
-  type AnyValue,
-  decodeFields,
-  describeFields,
-  encodeFields,
-  type FieldValue,
-  type ImageRow,
-  type LayoutField,
-  type LayoutValue,
-  layoutSize,
-  reservedBits,
-} from './layout.js';
-
-type Layouts = typeof IMAGE_B_RECORDS;
-/** The name of a type of record. */
-export type RecordName = Layouts[number]['name'];
-type LayoutOf<N extends RecordName> = Extract<Layouts[number], { name: N }>;
-type Elements<T> = T extends readonly [infer F extends LayoutField]
-  ? FieldValue<F>[]
-  : T extends readonly LayoutField[]
-    ? LayoutValue<T>[]
-    : never;
-type TailOf<L> = L extends { tail: { name: infer N extends string; element: infer T } }
-  ? { [K in N]: Elements<T> }
-  : unknown;
-type CountOf<L> = L extends { tail: { per: 1; countedBy: infer C extends string } } ? C : never;
-
-/** What a record holds. A count that only says how long the tail is comes from the tail. */
-export type RecordValue<N extends RecordName> = Omit<
-  LayoutValue<LayoutOf<N>['fields']>,
-  CountOf<LayoutOf<N>>
-> &
-  TailOf<LayoutOf<N>>;
+  decodeRecord,
+  describeRecord,
+  encodeRecord,
+  frameOfRecord,
+  type RecordB,
+  type RecordName,
+  type RecordValue,
+} from './image-record.js';
+import { type AnyValue, decodeFields, type ImageRow, layoutSize } from './layout.js';
 
 /** The state. Queues and vectors keep their order. */
 export interface ImageB {
@@ -75,11 +43,10 @@ export interface ImageB {
   txQueues: RecordValue<'TX_QUEUE'>[];
   mbxRegs: RecordValue<'MBX_REGS'>;
   stats: RecordValue<'STATS'>;
+  /** Beyond the published records (`image-extension-layout.ts`), where there are any. */
+  vfState?: RecordValue<'VF_STATE'>;
+  queueStates?: RecordValue<'QUEUE_STATE'>[];
 }
-
-const BY_NAME = Object.fromEntries(
-  IMAGE_B_RECORDS.map((layout) => [layout.name, layout]),
-) as unknown as Record<RecordName, RecordLayout>;
 
 /**
  * The image in the order that the published driver writes; its end is the end of the stream.
@@ -99,6 +66,8 @@ export function encodeImageB(image: ImageB): Uint8Array {
     ...image.txQueues.map((each) => encodeRecord('TX_QUEUE', each)),
     encodeRecord('MBX_REGS', image.mbxRegs),
     encodeRecord('STATS', image.stats),
+    ...(image.vfState ? [encodeRecord('VF_STATE', image.vfState)] : []),
+    ...(image.queueStates ?? []).map((each) => encodeRecord('QUEUE_STATE', each)),
     encodeRecord('END', {}),
   ];
   const size = records.reduce((sum, { length }) => sum + length, 0);
@@ -118,47 +87,6 @@ export function encodeImageB(image: ImageB): Uint8Array {
   return bytes;
 }
 
-/**
- * One record with its padding. For tests and faulty personalities too: nothing is checked but that values fit
- * their fields, and that a bitmap has as many words as its count says.
- */
-export function encodeRecord<N extends RecordName>(name: N, value: RecordValue<N> | object): Uint8Array {
-  const layout = BY_NAME[name];
-  const { fields, tail } = layout;
-  const given = value as AnyValue;
-  const elements = tail === null ? [] : (given[tail.name] as unknown[]);
-  const whole = tail?.per === 1 ? { ...given, [tail.countedBy]: elements.length } : given;
-  if (tail !== null && tailElements(tail, whole[tail.countedBy] as number) !== elements.length)
-    throw new RangeError(
-      `${tail.name}: expected as many elements as ${tail.countedBy} asks for, got ${elements.length}`,
-    );
-  const size = padded(recordDataSize(layout, elements.length));
-  const bytes = new Uint8Array(B_RECORD_HEADER + size);
-  encodeFields(B_RECORD_FIELDS, { type: layout.type, len: size }, bytes);
-  encodeFields(fields, whole, bytes, B_RECORD_HEADER);
-  let at = B_RECORD_HEADER + layoutSize(fields);
-  for (const element of elements) {
-    if (tail === null) break;
-    const [only, second] = tail.element;
-    encodeFields(
-      tail.element,
-      second === undefined ? { [only!.name]: element } : (element as object),
-      bytes,
-      at,
-    );
-    at += layoutSize(tail.element);
-  }
-  return bytes;
-}
-
-/** A record in its frame. */
-export interface RecordB {
-  /** Where the record begins, in bytes. */
-  readonly offset: number;
-  readonly layout: RecordLayout;
-  readonly data: Uint8Array;
-}
-
 const refuse = (problem: ImageProblem, code: string, offset: number, words: string): ImageError =>
   new ImageError(problem, code, offset, words);
 
@@ -166,61 +94,51 @@ const refuse = (problem: ImageProblem, code: string, offset: number, words: stri
  * The records in their order, HEADER and END among them, with what the published loader checks: that frames
  * fit, that HEADER comes first and is ours, and that types are known. It does not look into the data of any
  * record but HEADER, and behind END it does not look at all.
+ * @param known the first type that the reader does not know
  * @throws ImageError ENOSPC, EBADMSG or EPROTONOSUPPORT
  */
-export function* recordsOfImageB(bytes: Uint8Array): Generator<RecordB> {
-  if (generationOf(bytes) === 'a')
+export function* recordsOfImageB(bytes: Uint8Array, known: number = B_NUM_TYPES): Generator<RecordB> {
+  for (let offset = 0, limit = known; ; ) {
+    const record = recordAt(bytes, offset, limit);
+    if (offset === 0) limit = Math.min(known, knownBySender(record));
+    yield record;
+    if (record.layout.name === 'END') return;
+    offset += B_RECORD_HEADER + record.data.length;
+  }
+}
+
+/**
+ * The record that begins at `offset`, with what the published loader checks of it (see `recordsOfImageB`).
+ * @param known the first type that the reader or the sender does not know
+ * @throws ImageError; `truncated` when the bytes end before the record does
+ */
+export function recordAt(bytes: Uint8Array, offset: number, known: number): RecordB {
+  if (offset === 0 && generationOf(bytes) === 'a')
     throw refuse(
       'other-generation',
       'EPROTONOSUPPORT',
       0,
       'this is an image of generation A, and B (TLV) is expected',
     );
-  let known: number = B_NUM_TYPES;
-  for (let offset = 0; ; ) {
-    const room = bytes.length - offset;
-    if (room < B_RECORD_HEADER)
-      throw refuse(
-        'truncated',
-        'ENOSPC',
-        bytes.length,
-        `no END, and no room for a record in the last ${room} bytes`,
-      );
-    const { type, len } = decodeFields(B_RECORD_FIELDS, bytes, offset);
-    const layout: RecordLayout | undefined = IMAGE_B_RECORDS[type];
-    const name = layout?.name ?? `record of type ${type}`;
-    if (room < B_RECORD_HEADER + len)
-      throw refuse(
-        'truncated',
-        'ENOSPC',
-        bytes.length,
-        `${name} has ${len} bytes, and ${room - B_RECORD_HEADER} are there`,
-      );
-    if (len % B_ALIGNMENT !== 0)
-      throw refuse('alignment', 'ENOSPC', offset + 2, `${name} has ${len} bytes, which is no multiple of 4`);
-    if (offset === 0 && name !== 'HEADER')
-      throw refuse('no-header', 'EBADMSG', 0, `the first record is ${name}`);
-    if (layout === undefined || type >= known)
-      throw refuse('unknown-type', 'EPROTONOSUPPORT', offset, `type ${type}; below ${known} are known`);
-    const data = bytes.subarray(offset + B_RECORD_HEADER, offset + B_RECORD_HEADER + len);
-    if (offset === 0) known = Math.min(known, checkHeader(data));
-    yield { offset, layout, data };
-    if (name === 'END') return;
-    offset += B_RECORD_HEADER + len;
-  }
+  const record = frameOfRecord(bytes, offset, known);
+  if (offset === 0) checkHeader(record.data);
+  return record;
 }
 
-/** Checks the data of HEADER; returns the first type that the sender does not know. */
-function checkHeader(data: Uint8Array): number {
+/** The first type that the sender does not know, of a HEADER that `recordAt` gave. */
+export function knownBySender({ data }: RecordB): number {
+  return decodeFields(IMAGE_B_RECORDS[1].fields, data).num_supported_tlvs;
+}
+
+function checkHeader(data: Uint8Array): void {
   const { fields } = IMAGE_B_RECORDS[1];
   if (data.length < layoutSize(fields))
     throw refuse('length', 'EINVAL', B_RECORD_HEADER, `HEADER has ${data.length} bytes`);
-  const { magic, version, num_supported_tlvs } = decodeFields(fields, data);
+  const { magic, version } = decodeFields(fields, data);
   if (magic !== IMAGE_MAGIC)
     throw refuse('magic', 'EPROTONOSUPPORT', 4, `the magic number is 0x${magic.toString(16)}`);
   if (version !== IMAGE_VERSION)
     throw refuse('version', 'EPROTONOSUPPORT', 8, `version ${version} is not known`);
-  return num_supported_tlvs;
 }
 
 /**
@@ -234,7 +152,7 @@ export function decodeImageB(bytes: Uint8Array): ImageB {
   const found = new Map<RecordName, AnyValue[]>();
   const seen = new Set<string>();
   let end = 0;
-  for (const record of recordsOfImageB(bytes)) {
+  for (const record of recordsOfImageB(bytes, EXTENDED_NUM_TYPES)) {
     const { layout, offset, data } = record;
     const name = layout.name as RecordName;
     const value = decodeRecord(record);
@@ -260,40 +178,9 @@ export function decodeImageB(bytes: Uint8Array): ImageB {
     txQueues: all('TX_QUEUE'),
     mbxRegs: all('MBX_REGS')[0]!,
     stats: all('STATS')[0]!,
+    ...(found.has('VF_STATE') ? { vfState: all('VF_STATE')[0]! } : {}),
+    ...(found.has('QUEUE_STATE') ? { queueStates: all('QUEUE_STATE') } : {}),
   };
-}
-
-/** The data of a record, of which every byte is accounted for. */
-function decodeRecord({ layout, offset, data }: RecordB): AnyValue {
-  const { name, fields, tail } = layout;
-  const at = offset + B_RECORD_HEADER;
-  const least = layoutSize(fields);
-  if (data.length < least)
-    throw refuse('length', 'EINVAL', at, `${name} has ${data.length} bytes, and its fields take ${least}`);
-  const value: AnyValue = decodeFields(fields, data);
-  const elements = tail === null ? 0 : tailElements(tail, value[tail.countedBy] as number);
-  const size = recordDataSize(layout, elements);
-  if (padded(size) !== data.length)
-    throw refuse(
-      'length',
-      'EINVAL',
-      at,
-      `${name} has ${data.length} bytes, and ${padded(size)} are right for it`,
-    );
-  for (const field of fields.filter(({ bits }) => bits !== undefined))
-    if (reservedBits(field, data) !== 0)
-      throw refuse('not-zero', 'EINVAL', at + field.offset, `reserved bits of ${name} are set`);
-  const padding = data.subarray(size).findIndex((byte) => byte !== 0);
-  if (padding >= 0)
-    throw refuse('not-zero', 'EINVAL', at + size + padding, `${name} is not padded with zeros`);
-  if (tail === null) return value;
-  if (tail.per === 1) delete value[tail.countedBy];
-  const stride = layoutSize(tail.element);
-  value[tail.name] = Array.from({ length: elements }, (_, index) => {
-    const element: AnyValue = decodeFields(tail.element, data, least + index * stride);
-    return tail.element.length === 1 ? element[tail.element[0]!.name] : element;
-  });
-  return value;
 }
 
 /** The image field by field, as far as it goes; `error` says what is wrong with it, if anything is. */
@@ -301,7 +188,7 @@ export function describeImageB(bytes: Uint8Array): { rows: ImageRow[]; error: Im
   const rows: ImageRow[] = [];
   const counts = new Map<string, number>();
   imageErrorOf(() => {
-    for (const record of recordsOfImageB(bytes)) {
+    for (const record of recordsOfImageB(bytes, EXTENDED_NUM_TYPES)) {
       const { name, count } = record.layout;
       const index = counts.get(name) ?? 0;
       counts.set(name, index + 1);
@@ -309,29 +196,4 @@ export function describeImageB(bytes: Uint8Array): { rows: ImageRow[]; error: Im
     }
   });
   return { rows, error: imageErrorOf(() => decodeImageB(bytes)) };
-}
-
-function describeRecord(bytes: Uint8Array, { layout, offset, data }: RecordB, prefix: string): ImageRow[] {
-  const at = offset + B_RECORD_HEADER;
-  const least = layoutSize(layout.fields);
-  const rows = describeFields(B_RECORD_FIELDS, bytes, offset, prefix);
-  if (data.length < least) return rows;
-  rows.push(...describeFields(layout.fields, bytes, at, prefix));
-  const { tail } = layout;
-  if (tail === null) return rows;
-  const count = (decodeFields(layout.fields, data) as AnyValue)[tail.countedBy] as number;
-  const stride = layoutSize(tail.element);
-  const elements = Math.min(tailElements(tail, count), Math.floor((data.length - least) / stride));
-  const [only, second] = tail.element;
-  if (second === undefined && only!.type !== 'mac' && elements > 0)
-    return [
-      ...rows,
-      ...describeFields([{ ...only!, name: tail.name, dims: [elements] }], bytes, at + least, prefix),
-    ];
-  for (let index = 0; index < elements; index++) {
-    const name = `${prefix}${tail.name}[${index}]`;
-    const described = describeFields(tail.element, bytes, at + least + index * stride, `${name}.`);
-    rows.push(...(second === undefined ? described.map((row) => ({ ...row, name })) : described));
-  }
-  return rows;
 }

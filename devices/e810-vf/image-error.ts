@@ -25,7 +25,9 @@ export type ImageProblem =
   /** B: a record that must be there is not. */
   | 'missing'
   /** Bytes or bits that must be zero are not. */
-  | 'not-zero';
+  | 'not-zero'
+  /** The image is sound, and of a VF that is not like this one. */
+  | 'mismatch';
 
 /**
  * An image that cannot be taken. `code` is the errno that the published loader gives for this; where it does

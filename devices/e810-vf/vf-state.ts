@@ -1,3 +1,11 @@
+import {
+  VFGEN_RSTAT,
+  VIRTCHNL_DEFAULT_ALLOWLIST,
+  VIRTCHNL_LIMITS,
+  VIRTCHNL_RSS_ALG,
+  VIRTCHNL_RSS_HASHCFG_ALL,
+} from 'stopcopy/uapi';
+
 /**
  * Everything that an E810 VF is, as plain data: the hardware's part and the PF driver's part. Hardware model,
  * PF model and the migration of both generations work on one such object; nothing about the VF is kept
@@ -129,6 +137,8 @@ export interface VfState {
   dynCtl: Uint32Array;
   /** Interrupt throttling, by ITR index and vector. */
   itr: Uint32Array[];
+  /** By vector, 1 where an interrupt waits for its vector to be enabled. */
+  pending: Uint8Array;
   tx: TxQueue[];
   rx: RxQueue[];
   /** Switch filters steer frames to the VSI. Suspending a VF takes them away. */
@@ -175,16 +185,25 @@ export function noStats(): VfStats {
   };
 }
 
+/** RSS as the PF driver sets it up: all queues in turn. Its random key is left out, so all hashes are 0. */
+const defaultRss = (queuePairs: number): PfState['rss'] => ({
+  key: new Uint8Array(VIRTCHNL_LIMITS.rssKeyBytes),
+  lut: Uint8Array.from({ length: VIRTCHNL_LIMITS.rssLutEntries }, (_, at) => at % queuePairs),
+  hfunc: VIRTCHNL_RSS_ALG.TOEPLITZ_ASYMMETRIC,
+  hashcfg: VIRTCHNL_RSS_HASHCFG_ALL,
+});
+
 /** A VF as the PF driver hands it out: reset has ended, nothing is negotiated. */
 export function newVfState({ queuePairs, hostMac, vsiId, trusted = false }: VfIdentity): VfState {
   return {
     atq: mailbox(),
     arq: mailbox(),
-    rstat: 2,
+    rstat: VFGEN_RSTAT.VF_ACTIVE,
     icr01: 0,
     icr0Ena: 0,
     dynCtl: new Uint32Array(VF_LIMITS.vectors),
     itr: Array.from({ length: VF_LIMITS.itrIndexes }, () => new Uint32Array(VF_LIMITS.vectors)),
+    pending: new Uint8Array(VF_LIMITS.vectors),
     tx: Array.from({ length: VF_LIMITS.queues }, queue),
     rx: Array.from({ length: VF_LIMITS.queues }, () => ({
       ...queue(),
@@ -203,7 +222,7 @@ export function newVfState({ queuePairs, hostMac, vsiId, trusted = false }: VfId
       multicastPromisc: false,
       version: { major: 0, minor: 0 },
       caps: 0,
-      allowlist: new Set(),
+      allowlist: new Set(VIRTCHNL_DEFAULT_ALLOWLIST),
       hostMac: Uint8Array.from(hostMac),
       deviceMac: Uint8Array.from(hostMac),
       macSetByHost: true,
@@ -219,7 +238,7 @@ export function newVfState({ queuePairs, hostMac, vsiId, trusted = false }: VfId
       innerStrip: false,
       outerStrip: false,
       vlanV2Caps: new Uint8Array(40),
-      rss: { key: new Uint8Array(52), lut: new Uint8Array(64), hfunc: 0, hashcfg: 0n },
+      rss: defaultRss(queuePairs),
       stats: noStats(),
       queuePairs,
       vectors: queuePairs + 1,
