@@ -1,5 +1,5 @@
 import { isRunning } from '../machines/vfio-arcs.js';
-import { ERRNO } from '../uapi/errno.js';
+import { ERRNO, errnoName } from '../uapi/errno.js';
 import { DMA_LOGGING_MAX_RANGES, DMA_LOGGING_MIN_PAGE_SIZE } from '../uapi/vfio.js';
 import { device, vmm } from './example.js';
 import type { DeviceView, Rule } from './rule.js';
@@ -245,6 +245,57 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
     ],
   },
   {
+    id: 'VFIO-DMA-10',
+    title: 'logging goes on until STOP',
+    party: 'driver',
+    level: 'should',
+    clause: 'uapi/dma-stop',
+    about:
+      'A report that was answered since DMA_LOGGING_START is answered again until DMA_LOGGING_STOP or a reset, whatever states the device goes through.',
+    causes: 'The driver ends its tracker when it leaves STOP_COPY.',
+    needs: ['dma_logging_start', 'dma_logging_report'],
+    device: (_view, scope) => {
+      let on = false;
+      const answered = new Set<string>();
+      const end = ({ errno = 0 }: { errno?: number | undefined }) => {
+        if (errno === 0) on = false;
+      };
+      return {
+        device_open: () => {
+          on = false;
+        },
+        reset: end,
+        dma_logging_stop: end,
+        dma_logging_start: ({ errno }) => {
+          if (errno !== 0) return;
+          on = true;
+          answered.clear();
+        },
+        dma_logging_report: (event) => {
+          const { iova, length, pageSize, errno } = event;
+          const asked = `${iova} ${length} ${pageSize}`;
+          if (!on || errno === undefined) return;
+          if (answered.has(asked)) {
+            scope.check();
+            if (errno)
+              scope.fail(event, `DMA_LOGGING_REPORT fails with ${errnoName(errno)} and was answered before`, [
+                'a bitmap',
+              ]);
+          } else if (errno === 0 && answered.size < MOST_REPORTS) answered.add(asked);
+        },
+      };
+    },
+    conformant: [...d.open(), start(), report(), ...d.set('STOP'), report(), stop],
+    violating: [
+      ...d.open(),
+      start(),
+      report(),
+      ...d.set('STOP_COPY', true),
+      ...d.set('STOP'),
+      d.event('dma_logging_report', { errno: 22 }),
+    ],
+  },
+  {
     id: 'VMM-DIRTY-01',
     title: 'dirty tracking starts before PRE_COPY',
     party: 'vmm',
@@ -334,6 +385,9 @@ export const DMA_LOGGING_RULES: readonly Rule[] = [
     ],
   },
 ];
+
+/** Most different reports of a device that are remembered. */
+const MOST_REPORTS = 256;
 
 /** No device is known to run; one of unknown state is given the benefit of the doubt. */
 function allStopped(devices: Iterable<DeviceView>): boolean {

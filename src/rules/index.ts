@@ -1,8 +1,12 @@
+import { AFTER_SESSION_RULES } from './after-session.js';
 import { DEVICE_FSM_GENERAL, DEVICE_FSM_RULES } from './device-fsm.js';
 import { DMA_LOGGING_RULES } from './dma-logging.js';
 import { DRIVER_ARC_RULES } from './driver-arcs.js';
+import { LOADING_RULES } from './loading.js';
 import { MULTIFD_RULES } from './multifd.js';
+import { OUTCOME_RULES } from './outcome.js';
 import { PRECOPY_RULES } from './precopy.js';
+import { QUIESCENCE_RULES } from './quiescence.js';
 import { RESET_RULES } from './reset.js';
 import { RESUMING_RULES } from './resuming.js';
 import type { Rule } from './rule.js';
@@ -22,9 +26,12 @@ export const RULES: readonly Rule[] = [
   ...PRECOPY_RULES,
   ...SESSION_RULES,
   ...RESUMING_RULES,
+  ...LOADING_RULES,
+  ...AFTER_SESSION_RULES,
   ...RESET_RULES,
   ...DEVICE_FSM_GENERAL,
   ...DRIVER_ARC_RULES,
+  ...QUIESCENCE_RULES,
   ...DMA_LOGGING_RULES,
   ...VMM_CALL_RULES,
   ...VMM_SOURCE_RULES,
@@ -33,6 +40,7 @@ export const RULES: readonly Rule[] = [
   ...VMM_STATUS_RULES,
   ...SWITCHOVER_RULES,
   ...MULTIFD_RULES,
+  ...OUTCOME_RULES,
 ];
 
 /** The rule with this id, or undefined. */

@@ -92,6 +92,34 @@ const uapiEvents = [
   deviceEvent('device_open', 'the device was opened or realized anew', {}),
 ];
 
+/** What only a run that sees the guest, its memory and the inside of a device can tell. */
+const insideEvents = [
+  deviceEvent('guest_check', 'the guest driver tried its device', {
+    works: z.boolean(),
+    what: z.string().optional().describe('what it tried, or what went wrong'),
+  }),
+  deviceEvent('guest_books', 'what the guest driver counted since its start, on whichever host that was', {
+    lost: count,
+    duplicated: count,
+    reordered: count,
+    corrupted: count,
+    mailboxMisanswered: count.describe('requests that were answered more or less often than once'),
+  }),
+  deviceEvent(
+    'dma_write',
+    'the device wrote guest memory: the first write after each change of its state, and every one in a state that allows none',
+    { iova: address, length: address },
+  ),
+  deviceEvent('state_compare', 'the device state of both sides was compared', {
+    equal: z.boolean(),
+    what: z.string().optional().describe('what differs'),
+  }),
+  hostEvent('memory_compare', 'guest memory of both sides was compared after the switchover', {
+    equal: z.boolean(),
+    pages: count.optional().describe('pages that differ'),
+  }),
+];
+
 /** Events inside the kernel: what the driver and the VFIO core did to serve a request. */
 const kernelEvents = [
   deviceEvent('driver_request', 'a variant driver was asked for a state', {
@@ -228,6 +256,7 @@ const vmmEvents = [
 /** One canonical event. */
 export const traceEventSchema = z.discriminatedUnion('kind', [
   ...(uapiEvents as [(typeof uapiEvents)[number]]),
+  ...insideEvents,
   ...kernelEvents,
   ...vmmDeviceEvents,
   ...vmmEvents,
