@@ -10,6 +10,7 @@ const ROOT = new URL('../', import.meta.url);
 /** The kernels: source, and the module that exports its bytes under a name. */
 export const KERNELS = [
   { source: 'src/trace/scan/scan.wat', module: 'src/trace/scan/scan-wasm.ts', name: 'SCAN_WASM' },
+  { source: 'src/stream/checksum.wat', module: 'src/stream/checksum-wasm.ts', name: 'CHECKSUM_WASM' },
   { source: 'src/migrate/dirty/bitmap.wat', module: 'src/migrate/dirty/bitmap-wasm.ts', name: 'BITMAP_WASM' },
 ];
 

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { Checksum } from './checksum.js';
 import { StreamError } from './error.js';
 
 /** A parser that stops wherever the bytes run out, and goes on when more have come. */
@@ -37,17 +37,17 @@ export class Cursor {
   #block = EMPTY;
   #taken = 0;
   #carry = new Uint8Array(FIRST_CARRY);
-  /** CRC-32 of what was read up to `#summed` in `bytes`; undefined: nobody asked for it. */
-  #sum: number | undefined;
+  /** Of what was read up to `#summed` in `bytes`; undefined: nobody asked for it. */
+  readonly #sum: Checksum | undefined;
   #summed = 0;
 
   /**
    * @param origin offset of the first byte
-   * @param options `checksum`: keep a CRC-32 of what was read
+   * @param options `checksum`: keep a checksum of what was read
    */
   constructor(origin = 0, options: { checksum?: boolean } = {}) {
     this.#base = origin;
-    if (options.checksum === true) this.#sum = 0;
+    if (options.checksum === true) this.#sum = new Checksum();
   }
 
   /** Offset of the next byte. */
@@ -66,13 +66,13 @@ export class Cursor {
   }
 
   /**
-   * CRC-32 (as zlib has it) of all bytes before this place. They are hashed when a block is let go, and here.
+   * Checksum (`checksum.ts`) of all bytes before this place. They are hashed when a block is let go, and here.
    * @throws TypeError when it is not kept
    */
   get checksum(): number {
     this.#absorb();
     if (this.#sum === undefined) throw new TypeError('this stream is read without the option checksum');
-    return this.#sum;
+    return this.#sum.value;
   }
 
   fail(expected: string, got: string, offset = this.offset): never {
@@ -279,7 +279,7 @@ export class Cursor {
   /** Hashes what was read of the bytes at hand. */
   #absorb(): void {
     if (this.#sum === undefined || this.#summed === this.pos) return;
-    this.#sum = crc32(this.bytes.subarray(this.#summed, this.pos), this.#sum);
+    this.#sum.update(this.bytes.subarray(this.#summed, this.pos));
     this.#summed = this.pos;
   }
 }

@@ -4,9 +4,9 @@ import type { SectionItem } from './item.js';
 
 /**
  * A FULL section of our own: what the source has sent so far, so that the destination finds out before it
- * runs anything whether all of it arrived as it was. Its body, big-endian: u32 CRC-32 of all bytes of the
+ * runs anything whether all of it arrived as it was. Its body, big-endian: u32 checksum (`checksum.ts`) of all bytes of the
  * main stream before the body, u32 number of multifd channels, and for each u8 channel, u64 bytes sent,
- * u32 CRC-32 of them.
+ * u32 checksum of them.
  */
 export const DIGEST_SECTION = { idstr: 'stopcopy/digest', version: 1 } as const;
 
@@ -24,7 +24,7 @@ const MAX_CHANNELS = 256;
 
 /**
  * The body of the section.
- * @param crc of all bytes before the body: `crcSoFar()` of the writer once it has the item `body`
+ * @param crc of all bytes before the body: `checksumSoFar()` of the writer once it has the item `body`
  * @throws RangeError when a number does not fit its field
  */
 export function encodeDigest(crc: number, channels: readonly ChannelDigest[]): Uint8Array {

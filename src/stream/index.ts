@@ -1,4 +1,5 @@
 /** QEMU's migration stream: reader and writer. */
+export { Checksum, checksumOf } from './checksum.js';
 export type { CommandItem, DiscardRange } from './command.js';
 export type { BodyParsers } from './context.js';
 export { type BodyParser, Cursor, type Steps } from './cursor.js';

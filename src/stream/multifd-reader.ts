@@ -37,7 +37,7 @@ export class MultifdReader {
 
   /**
    * @param origin offset of the first byte in its file
-   * @param options `checksum`: keep a CRC-32 of all that was read
+   * @param options `checksum`: keep a checksum of all that was read
    */
   constructor(sink: MultifdSink, origin = 0, options: { checksum?: boolean } = {}) {
     this.#cursor = new Cursor(origin, options);
@@ -51,7 +51,7 @@ export class MultifdReader {
   }
 
   /**
-   * CRC-32 of all bytes before `offset`.
+   * Checksum of all bytes before `offset`.
    * @throws TypeError without the option `checksum`
    */
   get checksum(): number {

@@ -22,7 +22,7 @@ export class MultifdWriter implements MultifdSink {
   readonly #out: Output;
   #owed = 0;
 
-  /** @param options `checksum`: keep a CRC-32 of all that is written (`crcSoFar`) */
+  /** @param options `checksum`: keep a checksum of all that is written (`checksumSoFar`) */
   constructor(sink: ByteSink, options: { checksum?: boolean } = {}) {
     this.#out = new Output(sink, options.checksum);
   }
@@ -33,11 +33,11 @@ export class MultifdWriter implements MultifdSink {
   }
 
   /**
-   * CRC-32 of all bytes written so far, whether or not the byte sink has them.
+   * Checksum of all bytes written so far, whether or not the byte sink has them.
    * @throws TypeError without the option `checksum`
    */
-  crcSoFar(): number {
-    return this.#out.crcSoFar();
+  checksumSoFar(): number {
+    return this.#out.checksumSoFar();
   }
 
   /** Writes a packet up to its data, which follow by `data`. */

@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib';
+import { Checksum } from './checksum.js';
 
 /** Takes the bytes of a stream. They are valid until it returns, or its promise is done. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
@@ -24,23 +24,23 @@ export class Output {
   #spare: Uint8Array<ArrayBuffer>[] = [];
   #pending: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
-  /** CRC-32 of what was put, up to `#summed` in the block; undefined: nobody asked for it. */
-  #sum: number | undefined;
+  /** Of what was put, up to `#summed` in the block; undefined: nobody asked for it. */
+  readonly #sum: Checksum | undefined;
   #summed = 0;
 
   constructor(sink: ByteSink, checksum = false) {
     this.#sink = sink;
-    if (checksum) this.#sum = 0;
+    if (checksum) this.#sum = new Checksum();
   }
 
   /**
-   * CRC-32 (as zlib has it) of all bytes put so far.
+   * Checksum (`checksum.ts`) of all bytes put so far.
    * @throws TypeError when it is not kept
    */
-  crcSoFar(): number {
+  checksumSoFar(): number {
     this.#absorb();
     if (this.#sum === undefined) throw new TypeError('this stream is written without the option checksum');
-    return this.#sum;
+    return this.#sum.value;
   }
 
   // A step comes first: it may change the block.
@@ -90,7 +90,7 @@ export class Output {
     if (bytes.length >= DIRECT) {
       this.#send();
       this.offset += bytes.length;
-      if (this.#sum !== undefined) this.#sum = crc32(bytes, this.#sum);
+      this.#sum?.update(bytes);
       this.#give(bytes);
       return;
     }
@@ -144,7 +144,7 @@ export class Output {
   /** Hashes what the block has gathered. */
   #absorb(): void {
     if (this.#sum === undefined || this.#summed === this.#length) return;
-    this.#sum = crc32(this.#block.subarray(this.#summed, this.#length), this.#sum);
+    this.#sum.update(this.#block.subarray(this.#summed, this.#length));
     this.#summed = this.#length;
   }
 

@@ -29,7 +29,7 @@ export interface ReaderOptions extends BodyParsers {
    */
   description?: VmDescription;
   /**
-   * Keep a CRC-32 of all that was read (`checksum` of the reader, and of the cursor in a body parser).
+   * Keep a checksum of all that was read (`checksum` of the reader, and of the cursor in a body parser).
    * Nothing is `skippable` then: bytes that are left out have no checksum.
    */
   checksum?: boolean;
@@ -76,7 +76,7 @@ export class StreamReader {
   }
 
   /**
-   * CRC-32 of all bytes before `offset`.
+   * Checksum of all bytes before `offset`.
    * @throws TypeError without the option `checksum`
    */
   get checksum(): number {

@@ -22,7 +22,7 @@ import { RamWriter } from './ram-writer.js';
 export interface WriterOptions {
   /** Target page size; default 4096, or what the configuration says. */
   pageSize?: number;
-  /** Keep a CRC-32 of all that is written (`crcSoFar`). */
+  /** Keep a checksum of all that is written (`checksumSoFar`). */
   checksum?: boolean;
 }
 
@@ -51,11 +51,11 @@ export class StreamWriter implements StreamSink {
   }
 
   /**
-   * CRC-32 of all bytes written so far, whether or not the byte sink has them.
+   * Checksum of all bytes written so far, whether or not the byte sink has them.
    * @throws TypeError without the option `checksum`
    */
-  crcSoFar(): number {
-    return this.#out.crcSoFar();
+  checksumSoFar(): number {
+    return this.#out.checksumSoFar();
   }
 
   /** Writes an item. Its data follow by `data`, or its pages by `page`. */
