@@ -28,7 +28,7 @@ const CHOICES = {
 
 /**
  * A device from its text: a model, and options of its own behind a question mark, as in
- * `e810-vf?generation=a&personality=published&queues=2&precopy&dma-logging&fault=late-load`.
+ * `e810-vf?generation=a&personality=published&queues=2&vsi=12&precopy&dma-logging&fault=late-load`.
  * @throws RangeError when there is no such model, option, value or fault
  */
 export function deviceFactory(text: string, defaults: DeviceDefaults): DeviceFactory {
@@ -52,17 +52,18 @@ function factoryOf(model: string, options: URLSearchParams, defaults: DeviceDefa
   }
   if (model !== 'e810-vf')
     throw new RangeError(`no device model is called ${model || '""'}; there are ${DEVICE_MODELS.join(', ')}`);
-  checkNames(options, ['generation', 'personality', 'queues', 'precopy', 'dma-logging', 'fault']);
+  checkNames(options, ['generation', 'personality', 'queues', 'vsi', 'precopy', 'dma-logging', 'fault']);
   const { index, seed } = defaults;
   return e810VfFactory({
     seed,
     generation: choice(options, 'generation', defaults.generation),
     personality: choice(options, 'personality', defaults.personality),
-    queuePairs: queues(options.get('queues')) ?? defaults.queuePairs,
+    queuePairs: count(options, 'queues', 16) ?? defaults.queuePairs,
     preCopy: options.has('precopy') || defaults.preCopy,
     dmaLogging: options.has('dma-logging') || defaults.dmaLogging,
     hostMac: Uint8Array.of(0x02, 0x53, 0x43, 0x00, 0x00, index + 1),
-    vsiId: 1,
+    // Newer PF drivers give every VF the number 1.
+    vsiId: count(options, 'vsi', 0xffff) ?? 1,
   });
 }
 
@@ -84,9 +85,11 @@ function choice<K extends keyof typeof CHOICES>(
   return found;
 }
 
-function queues(text: string | null): number | null {
+/** A number from 1 on, or null where it is not said. */
+function count(options: URLSearchParams, name: string, most: number): number | null {
+  const text = options.get(name);
   if (text === null) return null;
-  const number = /^\d{1,2}$/.test(text) ? Number(text) : 0;
-  if (number < 1 || number > 16) throw new RangeError(`queues is a number from 1 to 16, not ${text}`);
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (number < 1 || number > most) throw new RangeError(`${name} is a number from 1 to ${most}, not ${text}`);
   return number;
 }

@@ -1,6 +1,8 @@
 /** Devices that migrate: what helps to write one, and models. What a device is stands in `stopcopy/uapi`. */
+export { DEVICE_MODELS, type DeviceDefaults, deviceFactory } from './catalog.js';
 export { DmaLog } from './dma-log.js';
 export * from './e810-vf/index.js';
+export { FAULTS, type Fault, faultNamed, faulty } from './faults/index.js';
 export {
   type ArcCallbacks,
   type ArcName,

@@ -34,6 +34,8 @@ export interface SaveSession {
 export interface LoadSession {
   /** Takes bytes and returns how many; nothing returned means all. */
   write(bytes: Uint8Array): number | undefined;
+  /** What a write gets after the session has ended; without it, ENODEV. For models of drivers that differ. */
+  writeAfterEnd?(bytes: Uint8Array): number | undefined;
   /** The session has ended. */
   end?(): void;
 }
@@ -207,8 +209,11 @@ class SessionFd implements DataFd {
   write(bytes: Uint8Array): number {
     const session = this.#open();
     if (!('write' in session)) throw this.#error('EBADF', 'the data_fd is for reading');
-    this.#checkAlive();
-    return bytes.length === 0 ? 0 : checkSize(session.write(bytes) ?? bytes.length, bytes.length);
+    if (bytes.length === 0 && this.#alive) return 0;
+    const late = !this.#alive && session.writeAfterEnd !== undefined;
+    if (!late) this.#checkAlive();
+    const taken = late ? session.writeAfterEnd!(bytes) : session.write(bytes);
+    return checkSize(taken ?? bytes.length, bytes.length);
   }
 
   precopyInfo(): PrecopyBytes {

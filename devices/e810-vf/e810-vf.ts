@@ -15,6 +15,7 @@ import { DmaLog } from '../dma-log.js';
 import { type ArcCallbacks, MigratableDevice } from '../migratable.js';
 import { ConfigRegion } from './config-region.js';
 import type { VfEnvironment } from './environment.js';
+import { E810_VF_FUNCTION } from './hardware/config-space.js';
 import { E810Hardware } from './hardware/hardware.js';
 import { LoggedMemory } from './logged-memory.js';
 import type { Personality, VfParts } from './personality.js';
@@ -44,8 +45,9 @@ export interface E810VfOptions {
   environment: VfEnvironment;
 }
 
-/** VFIO region number of BAR 0. */
+/** VFIO region number of BAR 0, and its bytes. */
 const BAR0 = 0;
+const BAR0_SIZE = E810_VF_FUNCTION.bars[BAR0].size;
 
 export class E810Vf extends MigratableDevice {
   /** All that the VF is, but for its config space. */
@@ -137,9 +139,6 @@ export class E810Vf extends MigratableDevice {
     );
   }
 }
-
-/** Bytes of BAR 0; from memory. */
-const BAR0_SIZE = 0x20000;
 
 function withLog(environment: VfEnvironment, log: DmaLog): VfEnvironment {
   return {

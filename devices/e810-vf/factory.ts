@@ -1,6 +1,7 @@
-import type { DeviceFactory, MachineDevice } from 'stopcopy/migrate';
+import type { DeviceFactory } from 'stopcopy/migrate';
 import { digestOfVfState } from './digest.js';
 import { E810Vf, type E810VfOptions } from './e810-vf.js';
+import { E810_VF_FUNCTION } from './hardware/config-space.js';
 import { IavfDriver, type IavfOptions } from './iavf/driver.js';
 import { rarpAnnouncement, Wire, wireDescription } from './wire.js';
 
@@ -24,13 +25,7 @@ export interface E810VfFactoryOptions
   readonly guest?: boolean;
 }
 
-/** BARs by index; the MSI-X table stands in BAR 3. Their sizes are from memory. */
-const BARS: MachineDevice['pci']['bars'] = [
-  { size: 0x20000, bits: 64 },
-  { size: 0, bits: 32 },
-  { size: 0, bits: 32 },
-  { size: 0x4000, bits: 64 },
-];
+const { bars, ...identity } = E810_VF_FUNCTION;
 
 /**
  * A VF in a machine: the device, a wire at its port, and iavf in the guest.
@@ -46,7 +41,7 @@ export function e810VfFactory(options: E810VfFactoryOptions): DeviceFactory {
       name: slot.name,
       environment: {
         memory: slot.ioas,
-        interrupt: (vector) => guest?.interrupt(vector),
+        interrupt: (vector) => slot.interrupt(vector),
         transmit: (frame) => wire.take(frame),
       },
     });
@@ -59,7 +54,7 @@ export function e810VfFactory(options: E810VfFactoryOptions): DeviceFactory {
       device: vf,
       model: 'e810-vf',
       requirements: { model: 'e810-vf', generation, 'queue pairs': queuePairs, vectors: queuePairs + 1 },
-      pci: { msixVectors: queuePairs + 1, bars: BARS },
+      pci: { identity, bars, msixVectors: queuePairs + 1 },
       tick: () => {
         wire.tick((frame) => vf.hardware.receive(frame));
         vf.tick(descriptorsPerTick);

@@ -6,7 +6,7 @@
  * | what was seen | why not |
  * |---|---|
  * | hisi: a reset that runs into the reset of the whole device takes for ever | a call without an answer; a trace ends before "for ever" |
- * | hisi, ice: interrupts that were pending at the stop are not raised again | there are no interrupts at this boundary; what the guest sees of it is `resumed-dead` |
+ * | hisi, ice: interrupts that were pending at the stop are not raised again | interrupts pass by what is wrapped here; the `published` personalities of `e810-vf` lose them, and the guest's driver complains |
  * | pds, mlx5, xe, type1, ice: leaks, use after free and double free on error paths | memory of the kernel |
  * | mlx5: images above 512 MB fail outright | the smaller half of it is `pre-copy-read-fails`: the VMM has to fall back |
  * | QEMU: an error after STOP_COPY does not end the migration | a fault of the VMM; VFIO-FSM-13 and VMM-DST-05 judge it |

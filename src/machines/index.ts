@@ -14,11 +14,11 @@ import type { Machine } from './xstate.js';
 
 export * from './capabilities.js';
 export { CLAUSES, type Clause, type ClauseId } from './clauses.js';
-export * from './vfio-arcs.js';
-export { SESSION_STATES, type SessionState, statesOf } from './vfio-device.js';
 export { migrationStatus } from './migration-status.js';
 export { runState } from './run-state.js';
 export { switchoverAck } from './switchover-ack.js';
+export * from './vfio-arcs.js';
+export { SESSION_STATES, type SessionState, statesOf } from './vfio-device.js';
 export { vmPhases } from './vm-phases.js';
 export { vmmDestination } from './vmm-destination.js';
 export { CALL_SITES, type CallSite, callEvent, vmmSetState } from './vmm-set-state.js';

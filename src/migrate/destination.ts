@@ -395,9 +395,13 @@ export class DestinationMigration implements StreamSink {
       ok: here === there,
       found: here === there ? here : `the source has ${there}, the destination has ${here}`,
     });
-    const wrong = this.#prerequisites.filter(({ ok }) => !ok);
+    const list = this.#prerequisites;
+    this.#tasks.push(() => this.#answer({ type: 'CHECKS', text: JSON.stringify(list) }));
+    const wrong = list.filter(({ ok }) => !ok).map(({ what, found }) => `${what}: ${found}`);
     if (wrong.length > 0)
-      throw new MigrationError(wrong.map(({ what, found }) => `${what}: ${found}`).join('; '));
+      this.#tasks.push(() => {
+        throw new MigrationError(wrong.join('; '));
+      });
   }
 
   /** Everything came that has to be there before a VM may run. */
@@ -447,6 +451,8 @@ export class DestinationMigration implements StreamSink {
     chronicle.tell({ kind: 'migration_error', text: message });
     chronicle.tell({ kind: 'destination_load_end', errno });
     this.#setStatus('failing');
+    // A post-copy that breaks leaves a VM without all of its RAM: it cannot go on, here or anywhere.
+    if (this.#vm.running) await this.#vm.stop('paused');
     await this.#cleanup(true);
     this.#setStatus('failed');
     const report = { ramDigest: null, error: message, devices: [], complaints: [] };

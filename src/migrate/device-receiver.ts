@@ -18,6 +18,8 @@ export class DeviceReceiver {
   #queued = 0;
   #next = 0;
   #threadStarted = false;
+  /** Packets are being written; those that come meanwhile are written after them. */
+  #loading = false;
 
   constructor(device: VfioDevice, options: { multifd: boolean }) {
     this.device = device;
@@ -95,7 +97,16 @@ export class DeviceReceiver {
 
   /** Writes the packets that are due. Each is taken out before it is written, so that none is written twice. */
   async loadDue(config: (payload: Uint8Array) => Promise<void>): Promise<void> {
-    if (!this.#threadStarted) return;
+    if (!this.#threadStarted || this.#loading) return;
+    this.#loading = true;
+    try {
+      await this.#writeDue(config);
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  async #writeDue(config: (payload: Uint8Array) => Promise<void>): Promise<void> {
     for (let due = this.#queue.get(this.#next); due !== undefined; due = this.#queue.get(this.#next)) {
       const index = this.#next++;
       this.#queue.delete(index);

@@ -15,7 +15,9 @@ export type {
   GuestBooks,
   GuestDriver,
   GuestMemory,
+  GuestPci,
   MachineDevice,
+  PciIdentity,
   Slot,
 } from './machine.js';
 export { type CapabilityName, DEFAULT_PARAMETERS, type MigrationParameters } from './parameters.js';

@@ -15,6 +15,16 @@ export interface GuestMemory {
   write(address: number, bytes: Uint8Array): void;
 }
 
+/** The function in a slot as the guest's software reaches it. What the guest writes counts when the call returns. */
+export interface GuestPci {
+  /** Reads configuration space, little-endian. @throws RangeError outside of it */
+  readConfig(offset: number, size: 1 | 2 | 4): number;
+  /** Writes configuration space, little-endian. @throws RangeError outside of it */
+  writeConfig(offset: number, size: 1 | 2 | 4, value: number): void;
+  /** A store to the MSI-X table, whose entries have 16 bytes. @throws RangeError outside of it */
+  writeMsixTable(offset: number, bytes: Uint8Array): void;
+}
+
 /** What a machine lends to a device and its guest driver. */
 export interface Slot {
   /** Name on the PCI bus, such as `0000:00:04.0`. */
@@ -25,6 +35,13 @@ export interface Slot {
   readonly ioas: IoAddressSpace;
   /** Guest RAM that is the driver's alone, so that several drivers never meet. */
   readonly driverRam: { readonly start: number; readonly size: number };
+  /** The function as the guest's driver reaches it: only while vCPUs run. */
+  readonly pci: GuestPci;
+  /**
+   * The device raises an MSI-X vector. Masked by the guest it waits, with MSI-X off it is dropped.
+   * @throws RangeError when the function has no such vector
+   */
+  interrupt(vector: number): void;
 }
 
 /** What a guest driver says of its traffic; every count is since its start, on whichever host that was. */
@@ -45,6 +62,8 @@ export interface GuestBooks {
   framesCorrupted: number;
   /** Frames that the wire could not deliver: VF not running, or no buffer. Not lost. */
   framesDropped: number;
+  /** Interrupts that did not come: how often finished work was found that no interrupt had told. */
+  interruptsMissed: number;
   /** Mailbox requests of the driver, and how many were answered more or less often than once. */
   mailboxRequests: number;
   mailboxMisanswered: number;
@@ -56,10 +75,23 @@ export interface GuestBooks {
 export interface GuestDriver {
   /** Runs for a slice of guest time. Called only while vCPUs run. */
   run(): void;
+  /**
+   * A vCPU takes an interrupt of the device. Called only while vCPUs run, before the next `run`.
+   * @param vector the data of the message, as the driver has written it into the MSI-X table
+   */
+  interrupt?(vector: number): void;
   /** Whether it is up and has traffic in both directions. */
   readonly isUp: boolean;
   /** What it has counted; for the device's frames in both directions all in flight is waited for by `quiesce`. */
   books(): GuestBooks;
+}
+
+/** What a guest tells a PCI function by. */
+export interface PciIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  /** Base class, subclass and programming interface, such as 0x020000 for an Ethernet controller. */
+  readonly classCode: number;
 }
 
 /** A device in its slot, with what surrounds it on the host and in the guest. */
@@ -69,8 +101,13 @@ export interface MachineDevice {
   readonly model: string;
   /** What source and destination must agree on, in words for people: `queue pairs: 4`. */
   readonly requirements: Readonly<Record<string, string | number>>;
-  /** PCI as the VMM needs it: MSI-X table size, BAR sizes by index. */
-  readonly pci: { readonly msixVectors: number; readonly bars: readonly { size: number; bits: 32 | 64 }[] };
+  /** PCI as the VMM needs it: who the function is, MSI-X table size, BAR sizes by index. */
+  readonly pci: {
+    /** Absent: a function that says nothing of itself. */
+    readonly identity?: PciIdentity;
+    readonly msixVectors: number;
+    readonly bars: readonly { readonly size: number; readonly bits: 32 | 64 }[];
+  };
   /** Hardware time goes by. Called while the VM runs, and while devices still may move. */
   tick(): void;
   readonly guest: GuestDriver | null;

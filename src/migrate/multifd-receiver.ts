@@ -36,11 +36,18 @@ export class MultifdReceiver {
     const lanes = this.#channels.map(() => new LaneReader((...page) => this.#page(...page), handler));
     this.#lanes.push(...lanes);
     const receive = async (channel: Channel, lane: LaneReader): Promise<void> => {
-      await channel.receive(async (block) => {
-        await lane.write(block);
+      try {
+        await channel.receive(async (block) => {
+          await lane.write(block);
+          this.#progress();
+        });
+        lane.end = new MigrationError('it ends before what the source has sent');
+      } catch (error) {
+        lane.end = error as Error;
+        throw error;
+      } finally {
         this.#progress();
-      });
-      this.#progress();
+      }
     };
     await Promise.all(this.#channels.map((channel, index) => receive(channel, lanes[index]!)));
   }
@@ -66,7 +73,10 @@ export class MultifdReceiver {
       const lane = this.#lanes[channel];
       if (lane === undefined)
         throw new MigrationError(`the digest has a channel ${channel}, which is not here`);
-      while (lane.bytes < bytes) await this.#more(deadline, channel);
+      while (lane.bytes < bytes) {
+        if (lane.end !== null) throw new MigrationError(`multifd channel ${channel}: ${lane.end.message}`);
+        await this.#more(deadline, channel);
+      }
       if (lane.bytes !== bytes || lane.checksum !== crc)
         throw new MigrationError(
           `multifd channel ${channel} is damaged: its checksum is not that of the source`,
@@ -77,7 +87,9 @@ export class MultifdReceiver {
   async #more(deadline: number, channel: number): Promise<void> {
     const left = deadline - performance.now();
     if (left <= 0)
-      throw new MigrationError(`multifd channel ${channel} ends before what the source has sent`);
+      throw new MigrationError(
+        `multifd channel ${channel}: what the source has sent did not come within ${this.#timeout / 1000} s`,
+      );
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, left);
       this.#progress = () => {
@@ -95,6 +107,8 @@ class LaneReader {
   readonly #reader: MultifdReader;
   readonly #onPage: PageHandler;
   readonly #handler: DevicePacketHandler;
+  /** Why nothing more comes; null as long as something may. */
+  end: Error | null = null;
   readonly #page = new Uint8Array(PAGE_SIZE);
   #filled = 0;
   #packet = 0;

@@ -138,7 +138,7 @@ export class MultifdSender {
     for (const [channel, { writer, busy }] of this.#lanes.entries()) {
       await busy;
       await writer.flush();
-      digests.push({ channel, bytes: writer.offset, crc: writer.crcSoFar() });
+      digests.push({ channel, bytes: writer.offset, crc: writer.checksumSoFar() });
     }
     return digests;
   }

@@ -8,12 +8,9 @@ import {
   pciDeviceState,
   saveVmState,
 } from '../vmstate/index.js';
-import type { MachineDevice } from './machine.js';
+import type { MachineDevice, PciIdentity } from './machine.js';
 import { Msix, type MsixMessage, type MsixOutcome } from './msix.js';
-import { CONFIG_SIZE, type PciBar, type PciConfigShape, PciConfigSpace } from './pci-config.js';
-
-/** What the guest sees a function as. */
-export type PciIdentity = Pick<PciConfigShape, 'vendor' | 'device' | 'classCode'>;
+import { CONFIG_SIZE, type PciBar, PciConfigSpace } from './pci-config.js';
 
 /** Where a mock device says nothing of itself. */
 const UNNAMED: PciIdentity = { vendor: 0, device: 0, classCode: 0xff0000 };
@@ -36,11 +33,14 @@ export class PciFunction {
   readonly #shape: { readonly configSize: 4096; readonly msixVectors: number };
   /** Levels of the INTx lines: a VF has none. */
   readonly #irqState = [0, 0, 0, 0];
+  /** What the device is still to be told of the writes of vCPUs, and the first of them that it has refused. */
+  #passing: Promise<void> = Promise.resolve();
+  #refusal: { readonly error: unknown } | null = null;
 
   /** @throws RangeError when the BARs cannot be, or have no room for the MSI-X table */
   constructor(
     { device, pci }: { device: MachineDevice['device']; pci: MachineDevice['pci'] },
-    identity: PciIdentity = UNNAMED,
+    identity: PciIdentity = pci.identity ?? UNNAMED,
   ) {
     const { msixVectors: vectors, bars } = pci;
     this.name = device.name;
@@ -73,16 +73,53 @@ export class PciFunction {
    * @throws RangeError outside configuration space; DeviceError when the device refuses
    */
   async writeConfig(offset: number, size: 1 | 2 | 4, value: number): Promise<void> {
+    for (const register of this.#write(offset, size, value)) {
+      await this.#pass(register);
+      this.#obey(register);
+    }
+  }
+
+  /**
+   * The same for a vCPU, which does not wait: the function obeys at once, and the device is told in the order of
+   * the writes. What it refuses, `settled` throws.
+   * @throws RangeError outside configuration space
+   */
+  postConfig(offset: number, size: 1 | 2 | 4, value: number): void {
+    const registers = this.#write(offset, size, value);
+    for (const register of registers) {
+      this.#obey(register);
+      this.#passing = this.#passing
+        .then(() => this.#pass(register))
+        .catch((error) => {
+          this.#refusal ??= { error };
+        });
+    }
+  }
+
+  /**
+   * Waits until the device knows of all that vCPUs have written.
+   * @throws DeviceError of the first write that the device has refused since this was asked last
+   */
+  async settled(): Promise<void> {
+    await this.#passing;
+    const refusal = this.#refusal;
+    this.#refusal = null;
+    if (refusal !== null) throw refusal.error;
+  }
+
+  /** Puts a write of the guest into configuration space. @returns registers that it touched and the device has too */
+  #write(offset: number, size: number, value: number): number[] {
     inConfig(offset, size);
     const bytes = Buffer.alloc(size);
     bytes.writeUIntLE(value, 0, size);
     this.#config.write(offset, bytes);
-    const touches = (at: number) => offset < at + 2 && at < offset + size;
     const { msixControl } = this.#config;
-    if (touches(PCI_CONFIG.COMMAND)) await this.#pass(PCI_CONFIG.COMMAND);
-    if (msixControl === undefined || !touches(msixControl)) return;
-    await this.#pass(msixControl);
-    this.msix?.setControl(this.#control);
+    const registers = msixControl === undefined ? [PCI_CONFIG.COMMAND] : [PCI_CONFIG.COMMAND, msixControl];
+    return registers.filter((at) => offset < at + 2 && at < offset + size);
+  }
+
+  #obey(register: number): void {
+    if (register === this.#config.msixControl) this.msix?.setControl(this.#control);
   }
 
   /** The vmstate that stands between DEV_CONFIG_STATE and END_OF_STATE. */

@@ -8,7 +8,7 @@ import type { VirtualMachine } from './virtual-machine.js';
 
 /** Name of the one RAM block. */
 export const RAM_BLOCK = 'pc.ram';
-const BUFFER = 1 << 20;
+const BUFFER = 1 << 18;
 /** A page request is answered with so many pages at most. */
 const REQUEST_PAGES = 256;
 /** Ranges in one discard command, as QEMU's. */

@@ -40,21 +40,23 @@ export class RamSnapshot {
   /** Digests what is left. @returns the digest, as `ramDigest` gives it for RAM that nobody writes */
   async finish(): Promise<string> {
     for (let page = this.#open.nextSet(0); page >= 0; page = this.#open.nextSet(page)) {
-      for (let batch = 0; batch < BATCH && page >= 0; batch++) {
-        const zeros = this.#ram.zeroRun(page, this.#open.nextClear(page) - page);
-        if (zeros > 0) {
-          this.#open.clearRange(page, zeros);
-          this.#zero.setRange(page, zeros);
-        } else {
-          this.#take(page);
-        }
-        page = this.#open.nextSet(page);
-      }
-      if (page < 0) break;
+      this.#takeRange(page, Math.min(this.#open.nextClear(page), page + BATCH));
       await new Promise((resolve) => setImmediate(resolve));
     }
     this.#vm.beforeWrite = null;
     return digestOf(this.#entries());
+  }
+
+  #takeRange(first: number, end: number): void {
+    for (let page = first; page < end; page++) {
+      const zeros = this.#ram.zeroRun(page, end - page);
+      if (zeros > 0) {
+        this.#open.clearRange(page, zeros);
+        this.#zero.setRange(page, zeros);
+        page += zeros;
+      }
+      if (page < end) this.#take(page);
+    }
   }
 
   #entries(): PageDigests {

@@ -1,3 +1,4 @@
+import { MigrationError } from './error.js';
 import type { GuestBooks } from './machine.js';
 import type { Prerequisite } from './requirements.js';
 
@@ -78,3 +79,46 @@ export interface DestinationReport {
   }[];
   readonly complaints: readonly string[];
 }
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The report of a destination from its text. @throws MigrationError when it is none */
+export function readDestinationReport(text: string): DestinationReport {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = null;
+  }
+  if (isDestinationReport(value)) return value;
+  throw new MigrationError('the destination sends a report that cannot be read');
+}
+
+function isDestinationReport(value: unknown): value is DestinationReport {
+  if (!isObject(value)) return false;
+  const { ramDigest, error, devices, complaints } = value;
+  return isTextOrNull(ramDigest) && isTextOrNull(error) && areTexts(complaints) && areAll(devices, isDevice);
+}
+
+function isDevice({ name, digest, works, books }: Fields): boolean {
+  const tried = works === null || typeof works === 'boolean';
+  return typeof name === 'string' && isTextOrNull(digest) && tried && (books === null || areBooks(books));
+}
+
+/** Counts that a report is made of; there may be more. */
+const COUNTS = [
+  ...(['framesReceived', 'framesOnWire', 'framesLost', 'framesDuplicated'] as const),
+  ...(['framesDropped', 'mailboxRequests'] as const),
+] satisfies readonly (keyof GuestBooks)[];
+
+function areBooks(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  return areTexts(value.complaints) && COUNTS.every((name) => Number.isSafeInteger(value[name]));
+}
+
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
+const isTextOrNull = (value: unknown): boolean => value === null || typeof value === 'string';
+const areAll = (value: unknown, is: (each: Fields) => boolean): boolean =>
+  Array.isArray(value) && value.every((each) => isObject(each) && is(each));
+const areTexts = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((each) => typeof each === 'string');

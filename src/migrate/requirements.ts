@@ -1,4 +1,5 @@
 import type { VmStateDescription, VmStateEntry } from '../vmstate/index.js';
+import { MigrationError } from './error.js';
 import type { MigrationParameters } from './parameters.js';
 import type { VirtualMachine } from './virtual-machine.js';
 
@@ -94,6 +95,20 @@ export function blockersOf(
   return checks;
 }
 
+/** Prerequisites from their JSON text, as the destination sends them. @throws MigrationError when it is none */
+export function readPrerequisites(text: string): Prerequisite[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(text);
+  } catch {
+    list = null;
+  }
+  const is = (each: Partial<Prerequisite> | null) =>
+    typeof each?.what === 'string' && typeof each.found === 'string' && typeof each.ok === 'boolean';
+  if (Array.isArray(list) && list.every(is)) return list as Prerequisite[];
+  throw new MigrationError('the destination sends prerequisites that cannot be read');
+}
+
 const MOST_TEXT = 64 << 10;
 
 /** The section, sent before all others, that carries requirements and capabilities to the destination. */
@@ -125,17 +140,22 @@ export class RequirementsState {
     };
   }
 
-  /** @throws SyntaxError when it is not what a source writes */
+  /** @throws MigrationError when it is not what a source writes */
   read(): { requirements: Requirements; capabilities: string[] } {
-    const { requirements, capabilities } = JSON.parse(new TextDecoder().decode(this.target.text)) as Record<
-      string,
-      unknown
-    >;
+    const { requirements, capabilities } = fieldsOf(this.target.text);
     const texts = (values: unknown[]) => values.every((value) => typeof value === 'string');
     if (typeof requirements !== 'object' || requirements === null || !texts(Object.values(requirements)))
-      throw new SyntaxError('the requirements of the source are not readable');
+      throw new MigrationError('the requirements of the source are not readable');
     if (!Array.isArray(capabilities) || !texts(capabilities))
-      throw new SyntaxError('the capabilities of the source are not readable');
+      throw new MigrationError('the capabilities of the source are not readable');
     return { requirements: requirements as Requirements, capabilities: capabilities as string[] };
+  }
+}
+
+function fieldsOf(text: Uint8Array): { requirements?: unknown; capabilities?: unknown } {
+  try {
+    return JSON.parse(new TextDecoder().decode(text)) ?? {};
+  } catch {
+    return {};
   }
 }

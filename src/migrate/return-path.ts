@@ -1,8 +1,8 @@
 import { RETURN_PATH } from '../uapi/qemu-stream.js';
 
 /**
- * What a destination tells its source. `REPORT` is an addition to QEMU's messages: JSON text about the
- * destination, of a number that QEMU does not use.
+ * What a destination tells its source. `CHECKS` and `REPORT` are additions to QEMU's messages, JSON text of
+ * numbers that QEMU does not use: the prerequisites as the destination found them, and how it fares at the end.
  */
 export type ReturnMessage =
   | { readonly type: 'SHUT' | 'PONG'; readonly value: number }
@@ -13,9 +13,9 @@ export type ReturnMessage =
       readonly block: string | null;
     }
   | { readonly type: 'SWITCHOVER_ACK' }
-  | { readonly type: 'REPORT'; readonly text: string };
+  | { readonly type: 'CHECKS' | 'REPORT'; readonly text: string };
 
-const REPORT = 0x5343;
+const [REPORT, CHECKS] = [0x5343, 0x5344] as const;
 const HEAD = 4;
 const MOST = 0xffff;
 
@@ -27,8 +27,9 @@ export function encodeReturnMessage(message: ReturnMessage): Uint8Array {
       return framed(RETURN_PATH[message.type], u32(message.value));
     case 'SWITCHOVER_ACK':
       return framed(RETURN_PATH.SWITCHOVER_ACK, new Uint8Array(0));
+    case 'CHECKS':
     case 'REPORT':
-      return framed(REPORT, new TextEncoder().encode(message.text));
+      return framed(message.type === 'CHECKS' ? CHECKS : REPORT, new TextEncoder().encode(message.text));
     case 'REQ_PAGES': {
       const name = Buffer.from(message.block ?? '', 'latin1');
       const payload = Buffer.alloc(12 + (message.block === null ? 0 : 1 + name.length));
@@ -108,8 +109,9 @@ function decode(type: number, payload: Buffer): ReturnMessage {
         block: named ? payload.toString('latin1', 13) : null,
       };
     }
+    case CHECKS:
     case REPORT:
-      return { type: 'REPORT', text: payload.toString('utf8') };
+      return { type: type === CHECKS ? 'CHECKS' : 'REPORT', text: payload.toString('utf8') };
     default:
       throw new ReturnPathError(`no message has type ${type}`);
   }

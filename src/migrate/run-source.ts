@@ -3,6 +3,7 @@ import { checkGuest } from './guest-check.js';
 import { MultifdSender } from './multifd-sender.js';
 import type { MigrationParameters } from './parameters.js';
 import type { MigrateReport, Progress } from './report.js';
+import type { Prerequisite } from './requirements.js';
 import { SourceMigration } from './source.js';
 import type { VirtualMachine } from './virtual-machine.js';
 
@@ -13,6 +14,10 @@ export interface RunSourceOptions {
   /** How long the guest may take to show that its devices work again after a rollback, in milliseconds. */
   readonly patience: number;
   readonly onProgress?: (progress: Progress) => void;
+  /** The destination has looked at what both sides must have in common. */
+  readonly onPrerequisites?: (list: readonly Prerequisite[]) => void;
+  /** Nobody listens there yet; it is tried for so many milliseconds. */
+  readonly onWait?: (milliseconds: number) => void;
   /** Gets the migration when it begins, to cancel it or to let it go on. */
   readonly onStart?: (migration: SourceMigration) => void;
 }
@@ -27,7 +32,7 @@ const RETRY = 10_000;
 export async function runSource(options: RunSourceOptions): Promise<MigrateReport> {
   const { vm, to, parameters } = options;
   const limit = new RateLimit(parameters.maxBandwidth);
-  const channel = await connect(to, { retryFor: RETRY });
+  const channel = await connect(to, { retryFor: RETRY, onWait: () => options.onWait?.(RETRY) });
   const extra = parameters.capabilities.has('multifd') ? parameters.multifdChannels : 0;
   const channels: Channel[] = [];
   try {
@@ -37,7 +42,6 @@ export async function runSource(options: RunSourceOptions): Promise<MigrateRepor
     const migration = new SourceMigration({
       vm,
       channel,
-      saves: to.kind === 'file',
       multifd,
       parameters,
       write: limited(channel.write, limit),
@@ -45,6 +49,7 @@ export async function runSource(options: RunSourceOptions): Promise<MigrateRepor
       onSwitchover: () => {
         limit.bytesPerSecond = 0;
       },
+      ...(options.onPrerequisites === undefined ? {} : { onPrerequisites: options.onPrerequisites }),
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     });
     options.onStart?.(migration);

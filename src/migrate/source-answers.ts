@@ -1,10 +1,12 @@
 import type { Channel } from '../transport/index.js';
 import { MigrationError } from './error.js';
-import type { DestinationReport } from './report.js';
+import { type DestinationReport, readDestinationReport } from './report.js';
+import { type Prerequisite, readPrerequisites } from './requirements.js';
 import { type ReturnMessage, ReturnPathReader } from './return-path.js';
 
 interface Handlers {
   onAck(): void;
+  onChecks(list: readonly Prerequisite[]): void;
   onPages(start: number, length: number): void;
 }
 
@@ -64,8 +66,11 @@ export class SourceAnswers {
       case 'REQ_PAGES':
         this.#handlers.onPages(message.start, message.length);
         break;
+      case 'CHECKS':
+        this.#handlers.onChecks(readPrerequisites(message.text));
+        break;
       case 'REPORT':
-        this.#report = JSON.parse(message.text) as DestinationReport;
+        this.#report = readDestinationReport(message.text);
         break;
     }
   }

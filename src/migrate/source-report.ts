@@ -9,17 +9,19 @@ import {
   type Outcome,
   type RunsOn,
 } from './report.js';
+import type { Prerequisite } from './requirements.js';
 import type { VirtualMachine } from './virtual-machine.js';
 
 /** What a source knows at its end. */
 export interface SourceFacts {
   readonly vm: VirtualMachine;
   readonly outcome: Outcome;
-  /** It went into a file, and runs nowhere. */
-  readonly saved: boolean;
+  /** There was a return path: a completed migration is one that the destination has said it runs. */
+  readonly answered: boolean;
   readonly error: string | null;
   /** What the destination has told after the switchover; null when nothing came. */
   readonly answer: DestinationReport | null;
+  readonly prerequisites: readonly Prerequisite[];
   /** Digests of the devices when they had stopped, by name. */
   readonly deviceDigests: ReadonlyMap<string, string | null>;
   readonly senders: readonly DeviceSender[];
@@ -50,7 +52,7 @@ export function sourceReport(facts: SourceFacts): MigrateReport {
   return {
     schema: MIGRATE_SCHEMA,
     outcome,
-    running: runsOn(vm, outcome, facts.saved),
+    running: runsOn(vm, outcome, facts.answered),
     error: facts.error,
     advice: null,
     memoryEqual,
@@ -70,13 +72,13 @@ export function sourceReport(facts: SourceFacts): MigrateReport {
     rounds: ram.rounds,
     guestSlowdown: asked === 0 ? null : 1 - given / asked,
     throttle: vm.throttle,
-    prerequisites: [],
+    prerequisites: facts.prerequisites,
     devices,
   };
 }
 
-function runsOn(vm: VirtualMachine, outcome: Outcome, saved: boolean): RunsOn {
-  if (outcome === 'completed') return saved ? 'none' : 'destination';
+function runsOn(vm: VirtualMachine, outcome: Outcome, answered: boolean): RunsOn {
+  if (outcome === 'completed') return answered ? 'destination' : 'none';
   return vm.running ? 'source' : 'none';
 }
 

@@ -88,7 +88,7 @@ export class SourceStream {
     const name = this.name(DIGEST_SECTION.idstr, DIGEST_SECTION.version);
     await this.opaque(name, async () => {
       await this.writer.item({ kind: 'body' });
-      await this.writer.data(encodeDigest(this.writer.crcSoFar(), channels));
+      await this.writer.data(encodeDigest(this.writer.checksumSoFar(), channels));
     });
     await this.writer.flush();
   }

@@ -1,6 +1,7 @@
 import type { Channel } from '../transport/index.js';
 import { DeviceError } from '../uapi/device.js';
 import { Convergence } from './convergence.js';
+import { type NamedSender, saveConfigs, saveDevices } from './device-sections.js';
 import { DeviceSender, writePart } from './device-sender.js';
 import { MigrationError } from './error.js';
 import type { MultifdSender } from './multifd-sender.js';
@@ -8,24 +9,24 @@ import type { MigrationParameters } from './parameters.js';
 import { PAGE_SIZE } from './ram/index.js';
 import { RamSender } from './ram-sender.js';
 import type { DestinationReport, MigrateReport, Outcome, Progress } from './report.js';
-import { RequirementsState, requirementsOf } from './requirements.js';
+import { type Prerequisite, RequirementsState, requirementsOf } from './requirements.js';
 import { SourceAnswers } from './source-answers.js';
 import { SourceProtocol } from './source-protocol.js';
 import { sourceReport } from './source-report.js';
-import { type SectionName, SourceStream } from './source-stream.js';
+import { SourceStream } from './source-stream.js';
 import type { VirtualMachine } from './virtual-machine.js';
 
 export interface SourceOptions {
   readonly vm: VirtualMachine;
   readonly channel: Channel;
-  /** The channel leads into a file: nobody runs the VM at its end. */
-  readonly saves?: boolean;
   /** Present with the capability multifd. */
   readonly multifd: MultifdSender | null;
   readonly parameters: MigrationParameters;
   /** Bytes to the main channel go through it, which keeps max-bandwidth. */
   readonly write: Channel['write'];
   readonly onProgress?: (progress: Progress) => void;
+  /** The destination has looked at what both sides must have in common. */
+  readonly onPrerequisites?: (list: readonly Prerequisite[]) => void;
   /** The VM is about to stop: from now on nothing is held back. */
   readonly onSwitchover?: () => void;
 }
@@ -33,12 +34,6 @@ export interface SourceOptions {
 /** How long RAM is sent before devices get their turn, in milliseconds. */
 const TURN = 50;
 const PROGRESS = 100;
-
-/** What a section needs to know of one device. */
-interface Sender {
-  readonly sender: DeviceSender;
-  readonly name: SectionName;
-}
 
 /**
  * The source of a migration, from setup to cleanup, in the order of QEMU 11.1. What it does is put to the
@@ -58,7 +53,9 @@ export class SourceMigration {
   readonly #answers: SourceAnswers;
   readonly #convergence: Convergence;
   readonly #protocol: SourceProtocol;
-  #senders: Sender[] = [];
+  readonly #senders: readonly NamedSender[];
+  /** As the destination found them. */
+  #prerequisites: readonly Prerequisite[] = [];
   #cancelled = false;
   /** The last bytes were given away: the destination may run the VM. */
   #handedOver = false;
@@ -86,7 +83,20 @@ export class SourceMigration {
         this.#protocol.acked();
         this.#wake?.();
       },
-      onPages: (start, length) => this.#ram.request(start, length),
+      onChecks: (list) => {
+        this.#prerequisites = list;
+        this.#options.onPrerequisites?.(list);
+      },
+      onPages: (start, length) => {
+        if (this.status !== 'postcopy-active')
+          throw new MigrationError('the destination asks for pages outside post-copy');
+        this.#ram.request(start, length);
+      },
+    });
+    const switchoverAck = parameters.capabilities.has('switchover-ack');
+    this.#senders = vm.devices.map((device) => {
+      const sender = new DeviceSender(device, { switchoverAck });
+      return { sender, name: this.#stream.name(sender.idstr, 1) };
     });
     this.#convergence = new Convergence(parameters);
     this.#protocol = new SourceProtocol(vm, () => this.#tellProgress(true));
@@ -142,17 +152,12 @@ export class SourceMigration {
   }
 
   async #setup(): Promise<void> {
-    const { chronicle, devices } = this.#vm;
+    const { chronicle } = this.#vm;
     this.#protocol.begin();
     await this.#greet();
     chronicle.tell({ kind: 'source_setup' });
     await this.#ram.start();
-    for (const device of devices) {
-      const sender = new DeviceSender(device, {
-        switchoverAck: this.#parameters.capabilities.has('switchover-ack'),
-      });
-      const name = this.#stream.name(sender.idstr, 1);
-      this.#senders.push({ sender, name });
+    for (const { sender, name } of this.#senders) {
       await this.#stream.section('START', name, async () => {
         await sender.setup();
         await this.#stream.writer.item({ kind: 'vfio', tag: 'DEV_SETUP_STATE' });
@@ -292,11 +297,10 @@ export class SourceMigration {
     chronicle.tell({ kind: 'switchover_start', sent: true });
     if (this.#wantsPostcopy()) return this.#completePostcopy();
     await this.#ram.complete();
-    await this.#saveDevices();
+    await saveDevices(this.#stream, this.#senders, this.#options.multifd);
     for (const state of vm.states) await this.#stream.state(state);
-    await this.#saveConfigs();
-    const channels = (await this.#options.multifd?.end()) ?? [];
-    await this.#stream.digest(channels);
+    await saveConfigs(this.#stream, this.#senders, this.#options.multifd);
+    await this.#stream.digest((await this.#options.multifd?.end()) ?? []);
     this.#check();
     await this.#handOver();
     this.#account('stopcopy');
@@ -323,36 +327,6 @@ export class SourceMigration {
     });
     this.#resumeSwitchover = null;
     this.#check();
-  }
-
-  async #saveDevices(): Promise<void> {
-    const { multifd } = this.#options;
-    if (multifd !== null) {
-      await Promise.all(this.#senders.map(({ sender }) => multifd.saveDevice(sender)));
-    }
-    for (const { sender, name } of this.#senders) {
-      await this.#stream.section('END', name, async () => {
-        if (multifd === null)
-          for await (const piece of sender.complete(false)) {
-            await this.#stream.writer.item({ kind: 'vfio', tag: 'DEV_DATA_STATE', size: piece.length });
-            await this.#stream.writer.data(piece);
-          }
-        await this.#stream.writer.item({ kind: 'vfio', tag: 'END_OF_STATE' });
-      });
-    }
-  }
-
-  async #saveConfigs(): Promise<void> {
-    for (const { sender, name } of this.#senders) {
-      await this.#stream.opaque(name, async () => {
-        if (this.#options.multifd === null) {
-          await this.#stream.writer.item({ kind: 'vfio', tag: 'DEV_CONFIG_STATE' });
-          await this.#stream.writer.data(sender.device.pci.saveConfig());
-          sender.configSaved();
-        }
-        await this.#stream.writer.item({ kind: 'vfio', tag: 'END_OF_STATE' });
-      });
-    }
   }
 
   /** Gives the last bytes away, and waits for the word of the destination. */
@@ -447,9 +421,10 @@ export class SourceMigration {
     return sourceReport({
       vm: this.#vm,
       outcome,
-      saved: this.#options.saves === true,
+      answered: this.#answers.isOpen,
       error: error === null ? null : messageOf(error),
       answer,
+      prerequisites: this.#prerequisites,
       deviceDigests: this.#deviceDigests,
       senders: this.#senders.map(({ sender }) => sender),
       ram: this.#ram,

@@ -6,7 +6,7 @@ import { Chart } from './chart.js';
 import type { Chronicle } from './chronicle.js';
 import type { DirtyTracker } from './dirty/index.js';
 import type { DeviceFactory, GuestMemory } from './machine.js';
-import { PciFunction } from './pci-function.js';
+import { PciSlot } from './pci-slot.js';
 import { type GuestRam, PAGE_SIZE } from './ram/index.js';
 import { VfioDevice } from './vfio-device.js';
 import { Workload, type WorkloadOptions } from './workload.js';
@@ -66,6 +66,7 @@ export class VirtualMachine {
   onRunning: (running: boolean) => void = () => {};
   readonly #runStateChart: Chart;
   readonly #phases: Chart;
+  readonly #slots: readonly PciSlot[];
   #timer: NodeJS.Timeout | null = null;
   #lastSlice = 0;
 
@@ -77,16 +78,19 @@ export class VirtualMachine {
     this.cpuTracker = options.cpuTracker;
     const map = memoryMap(options.devices.length);
     const memory = this.#guestMemory();
+    this.#slots = options.devices.map(({ name }) => new PciSlot(name));
     this.devices = options.devices.map(({ name, factory }, index) => {
       let made: VfioDevice | null = null;
+      const pciSlot = this.#slots[index]!;
       const slot = {
         name,
         memory,
+        ...pciSlot.lent,
         ioas: this.#ioas(() => made),
         driverRam: { start: map.driver(index), size: map.size },
       };
       const machine = factory(slot);
-      made = new VfioDevice(machine, new PciFunction(machine), chronicle);
+      made = new VfioDevice(machine, pciSlot.plug(machine), chronicle);
       return made;
     });
     this.deviceTracker = options.deviceTracker(this.devices);
@@ -103,7 +107,11 @@ export class VirtualMachine {
 
   /** States that cross as FULL sections of their own, but for the devices' VFIO sections. */
   get states(): readonly VmStateEntry[] {
-    return [this.workload.state, ...this.devices.flatMap(({ machine }) => machine.states)];
+    const parts = this.devices.flatMap(({ machine }, index) => [
+      ...machine.states,
+      ...this.#slots[index]!.states,
+    ]);
+    return [this.workload.state, ...parts];
   }
 
   #guestMemory(): GuestMemory {
@@ -216,6 +224,8 @@ export class VirtualMachine {
 
   async #phasesOf(running: boolean, reason: string): Promise<void> {
     const failures: unknown[] = [];
+    if (!running)
+      for (const { pci } of this.devices) await pci.settled().catch((error) => failures.push(error));
     const each = async (phase: 'prepare' | 'change', event: string | null) => {
       const order = running ? this.devices : this.devices.toReversed();
       for (const device of order) {
@@ -261,9 +271,9 @@ export class VirtualMachine {
     const now = performance.now();
     const elapsed = now - this.#lastSlice;
     this.#lastSlice = now;
-    for (const { machine } of this.devices) {
+    for (const [index, { machine }] of this.devices.entries()) {
       machine.tick();
-      machine.guest?.run();
+      if (machine.guest !== null) this.#slots[index]!.run(machine.guest);
     }
     const waits = this.workload.run(elapsed * (1 - this.throttle), this.absent ?? undefined);
     if (waits !== null) this.onFault(waits);

@@ -6,7 +6,7 @@ const BLOCK = 64;
 const LANES = BLOCK / 4;
 const PRIME = 0x9e3779b1;
 /** Bytes that the WebAssembly kernel is given at once: they stay in the processor's caches. */
-const PIECE = 1 << 18;
+const PIECE = 1 << 15;
 
 /** Mixes whole blocks into the lanes. */
 type Mix = (lanes: Int32Array, bytes: Uint8Array) => void;

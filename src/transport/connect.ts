@@ -18,6 +18,8 @@ export interface ConnectOptions {
   signal?: AbortSignal;
   /** Milliseconds for which a side that does not listen yet is asked again; default 0. */
   retryFor?: number;
+  /** Nobody listens there yet, and it is tried again. Called once. */
+  onWait?: () => void;
 }
 
 /**
@@ -35,6 +37,7 @@ export async function connect(uri: MigrationUri | string, options: ConnectOption
       const socket = to.kind === 'tcp' || to.kind === 'unix';
       const again = socket && error instanceof TransportError && NOT_YET.has(error.code);
       if (!again || performance.now() + pause > deadline) throw error;
+      if (pause === FIRST_PAUSE_MS) options.onWait?.();
     }
     // An abort shows in the next attempt.
     await sleep(pause, undefined, signal === undefined ? {} : { signal }).catch(() => {});

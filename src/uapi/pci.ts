@@ -43,5 +43,11 @@ export const MSIX_CONTROL = { SIZE: 0x7ff, MASK_ALL: 0x4000, ENABLE: 0x8000 } as
 /** Offsets in an entry of the MSI-X table, its size, and the mask bit of its vector control. */
 export const MSIX_ENTRY = { ADDRESS: 0, DATA: 8, CONTROL: 12, SIZE: 16, MASKED: 1 } as const;
 
+/**
+ * Where an x86 function writes a message for it to be an interrupt and no store to RAM: the local APICs. The low
+ * byte of the data is the vector (Intel SDM volume 3, "Message Signalled Interrupts").
+ */
+export const X86_MSI = { BASE: 0xfee0_0000n, SIZE: 0x10_0000n, VECTOR: 0xff } as const;
+
 /** Index of the region of a VFIO PCI device that is its configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
 export const VFIO_PCI_CONFIG_REGION = 7;

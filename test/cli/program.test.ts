@@ -3,13 +3,30 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { FAULTS } from 'stopcopy/devices';
+import { afterAll, describe, expect, it, vi } from 'vitest';
+import { ruleNamed } from '../../src/index.js';
+
+// Each test starts processes, on machines that are busy with other tests.
+vi.setConfig({ testTimeout: 60_000 });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = join(ROOT, 'dist/cli/main.js');
 const TRACE = join(ROOT, 'test/traces/qemu-11.1/happy-default/src.qmp.ndjson');
 const folder = mkdtempSync(join(tmpdir(), 'stopcopy-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+const COMMANDS = [
+  'validate',
+  'describe',
+  'explain',
+  'record',
+  'convert',
+  'inspect',
+  'migrate',
+  'demo',
+  'completion',
+];
 
 function stopcopy(args: string[], input = '', env: NodeJS.ProcessEnv = {}) {
   const result = spawnSync(process.execPath, [MAIN, ...args], {
@@ -48,6 +65,15 @@ describe('usage errors end with 2 and one line', () => {
     ['an unknown rule', ['explain', 'NO-SUCH-RULE-0'], /unknown rule 'NO-SUCH-RULE-0'/],
     ['record without a task', ['record'], /--print, --kprobes or --pid/],
     ['an unknown shell', ['completion', 'tcsh'], /bash, zsh, fish/],
+    ['an unknown word for a running side', ['migrate', 'stop'], /cancel, cont, continue, quit, status/],
+    ['a word without a running side', ['migrate', 'status'], /--control PATH/],
+    ['a device model that is not there', ['migrate', '--device', 'e1000'], /e1000; there are e810-vf, uart/],
+    [
+      'options that do not go together',
+      ['migrate', '--personality', 'published', '--precopy'],
+      /neither PRE_COPY nor DMA logging/,
+    ],
+    ['a fault that is not there', ['migrate', '--fault', 'gremlin'], /gremlin; there are .*late-load/],
     ['a file that is not there', ['validate', join(folder, 'gone.log')], /gone\.log/],
     ['a directory', ['validate', folder], /directory/],
     ['an output that cannot be written', ['validate', '-o', join(folder, 'no/out'), TRACE], /cannot write/],
@@ -78,15 +104,12 @@ describe('help and version', () => {
     expect(stopcopy(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
   });
 
-  it.each(['validate', 'describe', 'explain', 'record', 'convert', 'demo', 'completion'])(
-    'explain %s',
-    (command) => {
-      const { code, out } = stopcopy([command, '--help']);
-      expect(code).toBe(0);
-      expect(out).toContain(`Usage: stopcopy ${command}`);
-      for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
-    },
-  );
+  it.each(COMMANDS)('explain %s', (command) => {
+    const { code, out } = stopcopy([command, '--help']);
+    expect(code).toBe(0);
+    expect(out).toContain(`Usage: stopcopy ${command}`);
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+  });
 });
 
 describe('validate', () => {
@@ -183,13 +206,40 @@ describe('describe, explain, convert, completion', () => {
     expect(complete('stopcopy', 'validate', '--fail-on', 'm')).toBe('must');
     expect(complete('stopcopy', 'validate', '--pro')).toBe('--profile');
     expect(complete('stopcopy', 'describe', 'vfio-de')).toBe('vfio-device');
+    expect(complete('stopcopy', 'migrate', '--device', '')).toBe('e810-vf uart none');
+    expect(complete('stopcopy', 'migrate', '--fault', 'li')).toBe('list');
+    expect(complete('stopcopy', 'migrate', '--fault', 'late')).toBe('late-load');
+    expect(complete('stopcopy', 'migrate', 'st')).toBe('status');
   });
 
   it.each(['zsh', 'fish'])('print a script for %s that names every command', (shell) => {
     const { code, out } = stopcopy(['completion', shell]);
     expect(code).toBe(0);
-    for (const word of ['validate', 'describe', 'explain', 'record', 'convert', '_stopcopy'.slice(1)])
-      expect(out).toContain(word);
+    for (const word of [...COMMANDS, 'e810-vf', 'late-load']) expect(out).toContain(word);
+  });
+});
+
+describe('migrate --fault list', () => {
+  it('prints every fault, with the rules that find it', () => {
+    const { code, out } = stopcopy(['migrate', '--fault', 'list']);
+    expect(code).toBe(0);
+    for (const { name, title, caughtBy } of FAULTS) {
+      const entry = out.split('\n\n').find((text) => text.startsWith(`${name}\n`));
+      expect(entry?.replace(/\s+/g, ' ')).toContain(title);
+      for (const rule of caughtBy) expect(entry).toContain(rule);
+    }
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  it('names only rules that there are', () => {
+    const { schema, faults } = JSON.parse(stopcopy(['migrate', '--fault', 'list', '--json']).out) as {
+      schema: string;
+      faults: { name: string; caughtBy: string[] }[];
+    };
+    expect(schema).toBe('stopcopy-faults-1');
+    expect(faults.map(({ name }) => name)).toEqual(FAULTS.map(({ name }) => name));
+    for (const { caughtBy } of faults)
+      for (const rule of caughtBy) expect(ruleNamed(rule), rule).toBeDefined();
   });
 });
 

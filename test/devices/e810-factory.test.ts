@@ -5,7 +5,7 @@ import { MAC } from './e810-fixture.js';
 import { transfer } from './e810-lab.js';
 import { CLEAN } from './guest-lab.js';
 import { randomNumbers } from './lab.js';
-import { type MachineSlot, machineSlot } from './machine-slot.js';
+import { type MachineSlot, machineSlot, moveFunction, plugged } from './machine-slot.js';
 
 const PAGE = 4096;
 
@@ -27,22 +27,23 @@ interface Host {
 
 function host(options: Partial<E810VfFactoryOptions> = {}): Host {
   const slot = machineSlot(2 << 20, 1 << 16);
-  return { slot, machine: e810VfFactory({ ...base, ...options })(slot) };
+  return { slot, machine: plugged(slot, e810VfFactory({ ...base, ...options })(slot)) };
 }
 
 /** The VM runs for so many slices. */
-function run({ machine }: Host, slices: number): void {
+function run({ slot, machine }: Host, slices: number): void {
   for (let count = 0; count < slices; count++) {
     machine.tick();
-    machine.guest!.run();
+    slot.bus.run(machine.guest!);
   }
 }
 
-/** What crosses beside the device: RAM, and the states with sections of their own. */
-function copyRest(from: Host, to: Host): void {
+/** What crosses beside the device: RAM, the states with sections of their own, and what the VMM has. */
+async function copyRest(from: Host, to: Host): Promise<void> {
   to.slot.ram.set(from.slot.ram);
   for (const [index, { target }] of from.machine.states.entries())
     Object.assign(to.machine.states[index]!.target, structuredClone(target));
+  await moveFunction(from.slot.bus, to.slot.bus);
 }
 
 /** Moves a stopped VM, and starts it. Returns the digests at both ends of the way. */
@@ -50,7 +51,7 @@ async function move(from: Host, to: Host): Promise<[string | null, string | null
   await from.machine.device.setState('RUNNING_P2P');
   await from.machine.device.setState('STOP');
   const before = from.machine.digest();
-  copyRest(from, to);
+  await copyRest(from, to);
   await transfer(from.machine.device, to.machine.device);
   await to.machine.device.setState('RUNNING_P2P');
   await to.machine.device.setState('RUNNING');
@@ -166,7 +167,7 @@ describe.each([
     const missed = [...from.slot.deviceDirty];
     expect(missed.length).toBeGreaterThan(2);
     await from.machine.device.setState('RUNNING_P2P');
-    copyRest(from, to);
+    await copyRest(from, to);
     for (const page of missed) to.slot.ram.set(old.subarray(page * PAGE, (page + 1) * PAGE), page * PAGE);
     await transfer(from.machine.device, to.machine.device);
     await to.machine.device.setState('RUNNING');

@@ -94,6 +94,32 @@ describe('interrupts', () => {
     expect(bench.state.itr.map((index) => index[1])).toEqual([0, 0x123, 0, 0]);
   });
 
+  it('are throttled: a vector with an interval sends one message in a tick, and the rest waits for the next', () => {
+    const bench = new Bench();
+    const fire = (vector: number) => bench.write(CONTROL(vector), ENABLE | TRIGGER | NO_ITR);
+    bench.write(ARRAYS.VFINT_ITRN1.offset + 64, 25);
+    for (const vector of [1, 1, 1, 2, 2]) fire(vector);
+    expect([bench.interrupts, bench.state.pending[1]]).toEqual([[1, 2, 2], 1]);
+    bench.hardware.tick(1);
+    expect([bench.interrupts.slice(3), bench.state.pending[1]]).toEqual([[1], 0]);
+    bench.write(CONTROL(1), ENABLE | NO_ITR);
+    bench.hardware.tick(1);
+    fire(1);
+    expect(bench.interrupts.slice(4)).toEqual([1]);
+  });
+
+  it('that wait for their interval are sent when a pause is over', () => {
+    const bench = new Bench();
+    bench.write(ARRAYS.VFINT_ITRN1.offset, 25);
+    bench.write(CONTROL(1), ENABLE | TRIGGER | NO_ITR);
+    bench.write(CONTROL(1), ENABLE | TRIGGER | NO_ITR);
+    bench.hardware.paused = true;
+    bench.hardware.tick(1);
+    expect([bench.interrupts, bench.state.pending[1]]).toEqual([[1], 1]);
+    bench.hardware.paused = false;
+    expect([bench.interrupts, bench.state.pending[1]]).toEqual([[1, 1], 0]);
+  });
+
   it('of vectors that the VF does not have go nowhere', () => {
     const bench = new Bench();
     bench.write(CONTROL(5), ENABLE | TRIGGER | NO_ITR);

@@ -11,6 +11,7 @@ import { uartFactory } from '../../devices/uart/factory.js';
 import { validateEvents } from '../../src/index.js';
 import { CAPABILITY_SETS, type CapabilitySet } from '../../src/machines/index.js';
 import type { Slot } from '../../src/migrate/index.js';
+import { PciSlot } from '../../src/migrate/pci-slot.js';
 import { ruleNamed } from '../../src/rules/index.js';
 import { DirtyBitmap } from '../../src/uapi/index.js';
 import { PagedMemory } from './lab-dma.js';
@@ -94,7 +95,8 @@ describe('a machine with a faulty device', () => {
   const slot = (): Slot => {
     const ioas = new PagedMemory();
     const memory = { size: 2 ** 30, read: ioas.read.bind(ioas), write: ioas.write.bind(ioas) };
-    return { name: '0000:00:04.0', memory, ioas, driverRam: { start: 0, size: 65536 } };
+    const { lent } = new PciSlot('0000:00:04.0');
+    return { name: '0000:00:04.0', ...lent, memory, ioas, driverRam: { start: 0, size: 65536 } };
   };
 
   test('is the machine of its factory, but for the device', async () => {

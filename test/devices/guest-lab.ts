@@ -1,9 +1,11 @@
+import { E810_VF_FUNCTION } from '../../devices/e810-vf/hardware/config-space.js';
 import { E810Hardware } from '../../devices/e810-vf/hardware/hardware.js';
 import { IavfDriver, type IavfOptions } from '../../devices/e810-vf/iavf/driver.js';
 import { E810Pf } from '../../devices/e810-vf/pf/pf.js';
 import { newVfState } from '../../devices/e810-vf/vf-state.js';
 import { Wire } from '../../devices/e810-vf/wire.js';
 import type { GuestBooks } from '../../src/migrate/index.js';
+import { type Device, DeviceError } from '../../src/uapi/index.js';
 import { MAC } from './e810-fixture.js';
 import { machineSlot } from './machine-slot.js';
 
@@ -21,10 +23,14 @@ export function guestLab({ queuePairs = 4, seed = 1, framesPerTick = 4, driver =
   const state = newVfState({ queuePairs, hostMac: MAC, vsiId: 9 });
   const hardware = new E810Hardware(state, {
     memory: slot.ioas,
-    interrupt: (vector) => lab.driver.interrupt(vector),
+    interrupt: (vector) => slot.interrupt(vector),
     transmit: (frame) => lab.onTransmit(frame),
   });
   const pf = new E810Pf(state, hardware);
+  slot.bus.plug({
+    device: bareDevice(slot.name),
+    pci: { identity: E810_VF_FUNCTION, bars: E810_VF_FUNCTION.bars, msixVectors: queuePairs + 1 },
+  });
   const makeDriver = () =>
     new IavfDriver({
       slot,
@@ -54,7 +60,7 @@ export function guestLab({ queuePairs = 4, seed = 1, framesPerTick = 4, driver =
       for (let count = 0; count < slices; count++) {
         wire.tick((frame) => lab.onReceive(frame));
         hardware.tick(64);
-        lab.driver.run();
+        slot.bus.run(lab.driver);
       }
     },
     /** Runs until the driver is up; returns how many slices it took. */
@@ -68,6 +74,15 @@ export function guestLab({ queuePairs = 4, seed = 1, framesPerTick = 4, driver =
   return lab;
 }
 
+/** What stands for the device at the VFIO boundary, which nobody crosses here. */
+const bareDevice = (name: string) =>
+  ({
+    name,
+    readRegion: () => {
+      throw new DeviceError('EINVAL', 'no configuration space');
+    },
+  }) as unknown as Device;
+
 /** Books in which nothing is wrong. */
 export const CLEAN: Partial<GuestBooks> = {
   framesLost: 0,
@@ -75,5 +90,6 @@ export const CLEAN: Partial<GuestBooks> = {
   framesReordered: 0,
   framesCorrupted: 0,
   mailboxMisanswered: 0,
+  interruptsMissed: 0,
   complaints: [],
 };

@@ -2,10 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { IavfDriver } from '../../devices/e810-vf/iavf/driver.js';
 import { assignVfState, copyOfVfState } from '../../devices/e810-vf/vf-state-copy.js';
+import type { GuestPci } from '../../src/migrate/index.js';
 import { VIRTCHNL_OPS, VIRTCHNL_STATUS, VirtchnlSupportedRxdids } from '../../src/uapi/index.js';
 import { MAC } from './e810-fixture.js';
 import { CLEAN, type GuestLabOptions, guestLab } from './guest-lab.js';
 import { randomNumbers } from './lab.js';
+import { machineSlot } from './machine-slot.js';
+
+const noMsix: GuestPci = {
+  readConfig: () => 0,
+  writeConfig: () => {},
+  writeMsixTable: () => {},
+};
 
 type Lab = ReturnType<typeof guestLab>;
 const PAGE = 4096;
@@ -75,7 +83,7 @@ describe('bring-up', () => {
 
   it('refuses RAM that is too small, with the sizes', () => {
     const { slot, wire, hardware } = guestLab();
-    const small = { memory: slot.memory, driverRam: { start: 0, size: 100_000 } };
+    const small = { ...slot, driverRam: { start: 0, size: 100_000 } };
     const make = () =>
       new IavfDriver({ slot: small, registers: hardware, wire, queuePairs: 4, mac: MAC, seed: 1 });
     expect(make).toThrow(/4 queue pairs needs \d+ bytes of RAM and has 100000/);
@@ -109,12 +117,50 @@ describe('traffic', () => {
     expect(lab.books().framesReceived).toBeGreaterThan(1000);
   });
 
-  it('does not need interrupts, and has them enabled', () => {
+  it('is told of all it does by interrupts', () => {
     const lab = running();
-    expect(Array.from(lab.state.dynCtl.subarray(0, 5)).some((control) => control & 1)).toBe(true);
-    lab.driver.interrupt = () => {};
-    lab.run(200);
+    const told = new Set<number>();
+    const handle = lab.driver.interrupt.bind(lab.driver);
+    lab.driver.interrupt = (vector) => {
+      told.add(vector);
+      handle(vector);
+    };
+    lab.run(100);
+    expect([...told].sort()).toEqual([0, 1, 2, 3, 4]);
     expect(lab.books()).toMatchObject(CLEAN);
+  });
+
+  it('complains of interrupts that do not come any more, and goes on', () => {
+    const lab = running();
+    const before = lab.books().framesReceived;
+    lab.driver.interrupt = () => {};
+    lab.run(20);
+    expect(lab.books()).toMatchObject({ framesReceived: before, interruptsMissed: 5, complaints: [] });
+    lab.run(200);
+    const { complaints, ...books } = lab.books();
+    expect(complaints).toHaveLength(4);
+    expect(complaints[0]).toMatch(/vector \d: missed interrupt/);
+    expect(books).toMatchObject({ framesLost: 0, framesDuplicated: 0, mailboxMisanswered: 0 });
+    expect(books.framesReceived).toBeGreaterThan(before + 200);
+  });
+
+  it('works through a ring that is fuller than its budget, with one interrupt', () => {
+    const lab = running({ queuePairs: 1, driver: { budget: 4, ringLength: 256 } });
+    lab.wire.framesPerTick = 40;
+    lab.run(1);
+    lab.wire.framesPerTick = 0;
+    const { framesReceived } = lab.books();
+    lab.run(20);
+    expect(lab.books().framesReceived).toBeGreaterThan(framesReceived + 30);
+    expect(lab.books().framesReceived).toBe(lab.books().framesAccepted);
+    expect(lab.books()).toMatchObject(CLEAN);
+  });
+
+  it('says when the function has no MSI-X, and does not start', () => {
+    const lab = guestLab({ driver: { slot: { ...machineSlot(), pci: noMsix } } });
+    lab.run(50);
+    expect(lab.driver.state).toBe('STARTUP');
+    expect(lab.books().complaints).toEqual(['the function has no MSI-X']);
   });
 
   it('drops at the wire what finds no buffer, and does not call it lost', () => {
@@ -140,7 +186,7 @@ describe('traffic', () => {
       expect(lab.books()).toMatchObject(CLEAN);
       lab.hardware.tick(3);
       expect(lab.books()).toMatchObject(CLEAN);
-      lab.driver.run();
+      lab.slot.bus.run(lab.driver);
       expect(lab.books()).toMatchObject(CLEAN);
     }
   });
@@ -159,7 +205,7 @@ describe('a driver object made anew', () => {
             if (lab === moved && random(5) === 0) lab.renew();
             lab.hardware.tick(64);
             if (lab === moved && random(5) === 0) lab.renew();
-            lab.driver.run();
+            lab.slot.bus.run(lab.driver);
           }
         }
         expect(moved.books()).toMatchObject(CLEAN);

@@ -7,6 +7,10 @@ import { Frame, LabDma, PAGE, type PagedMemory } from './lab-dma.js';
 export interface Model {
   readonly device: Device;
   tick(): void;
+  /** A digest of its whole state, or null where none can be had; without it the state is what the device saves. */
+  digest?(): string | null;
+  /** Gives what crosses beside the device's state to the model on the other side. */
+  handOver?(to: Model): Promise<void>;
 }
 
 /** What the guest's driver counts. */
@@ -21,19 +25,22 @@ export interface Books {
 /** The guest's driver of a device; what it knows moves with the VM. */
 export interface Guest {
   /** Sets up a device after power-on. */
-  setUp(device: Device): Promise<void>;
-  /** Changes something in the device by its registers alone. */
-  touch(device: Device): Promise<void>;
+  setUp(device: Device, model: Model): Promise<void>;
+  /** Does something with the device while it may start no DMA. */
+  touch(device: Device, model: Model): Promise<void>;
   /** Tries what the device is for; says what does not work, or null. */
-  check(device: Device, tick: () => void, memory: PagedMemory): Promise<string | null>;
+  check(device: Device, model: Model, memory: PagedMemory): Promise<string | null>;
   /** Takes what has come. */
-  poll(memory: PagedMemory): void;
+  poll(memory: PagedMemory, model: Model): void;
   readonly books: Books | null;
 }
 
 export interface Subject {
   readonly name: string;
-  make(name: string, capabilities: CapabilitySet, memory: IoAddressSpace): Model;
+  /** Guest memory that the device may reach by DMA, and its log covers. */
+  readonly dma: { readonly iova: bigint; readonly length: bigint };
+  /** @param memory guest memory by DMA; `ram` is the same as the guest reaches it */
+  make(name: string, capabilities: CapabilitySet, memory: IoAddressSpace, ram: PagedMemory): Model;
   newGuest(): Guest;
 }
 
@@ -93,13 +100,13 @@ class DmaGuest implements Guest {
     return Uint8Array.of(this.#scratch, 1, 2, 3);
   }
 
-  async check(device: Device, tick: () => void, memory: PagedMemory): Promise<string | null> {
+  async check(device: Device, model: Model, memory: PagedMemory): Promise<string | null> {
     const kept = await device.readRegion(0, 12, 4);
     if (Buffer.compare(kept, this.#word()) !== 0) return 'the scratch register has changed';
     this.#scratch++;
     if (!(await holds(device, 12, this.#word()))) return 'registers cannot be written';
     const before = this.#expected;
-    tick();
+    model.tick();
     this.poll(memory);
     return this.#expected > before ? null : 'no frame comes';
   }
@@ -129,14 +136,18 @@ class DmaGuest implements Guest {
   }
 }
 
+const RING_RANGE = { iova: BigInt(RING.iova), length: BigInt(RING.pages * PAGE) };
+
 export const UART: Subject = {
   name: 'uart',
+  dma: RING_RANGE,
   make: (name, capabilities) => ({ device: new Uart(name, capabilities), tick: () => {} }),
   newGuest: () => new UartGuest(),
 };
 
 export const DMA: Subject = {
   name: 'dma',
+  dma: RING_RANGE,
   make: (name, capabilities, memory) => {
     const device = new LabDma(name, capabilities, memory);
     return { device, tick: () => device.tick() };

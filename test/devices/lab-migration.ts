@@ -22,13 +22,15 @@ type Body = { kind: TraceEvent['kind'] } & Record<string, unknown>;
 /** Bytes of the first reads of a stream and of its writes: so few that each stream needs several. */
 const PIECE = 16;
 const FIRST_READS = 8;
-const LOGGED = { iova: BigInt(RING.iova), length: BigInt(RING.pages * PAGE) };
+/** Ticks in which hardware that was told to be still is watched. */
+const STILL = 3;
 
 /** A host with its memory, its device (with the fault, and recorded), and what happens there. */
 export class Side {
   readonly memory = new PagedMemory();
   readonly device: Device;
   readonly model: Model;
+  readonly #dma: Subject['dma'];
   readonly #events: TraceEvent[];
   /** What the VMM believes. */
   #state: MigState = 'RUNNING';
@@ -43,7 +45,8 @@ export class Side {
   ) {
     this.#events = events;
     const memory = new WatchedMemory(this.memory);
-    this.model = subject.make('vf0', capabilities, memory);
+    this.#dma = subject.dma;
+    this.model = subject.make('vf0', capabilities, memory, this.memory);
     const faulty = fault?.apply(this.model.device, { random: faultRandom(seed), memory });
     this.device = recorded(faulty ?? this.model.device, { host, emit: (event) => this.#push(event) });
     this.memory.onWrite = (iova, length) => {
@@ -80,10 +83,18 @@ export class Side {
   async stop(to: MigState = 'STOP'): Promise<DataFd | null> {
     if (this.hasP2p) {
       await this.set(this.#state === 'PRE_COPY' ? 'PRE_COPY_P2P' : 'RUNNING_P2P');
-      await this.guest?.touch(this.device);
+      await this.guest?.touch(this.device, this.model);
+      this.#stayStill();
     }
     this.guest = null;
-    return this.set(to);
+    const fd = await this.set(to);
+    this.#stayStill();
+    return fd;
+  }
+
+  /** Time goes by for a device that is not to do anything. */
+  #stayStill(): void {
+    for (let tick = 0; tick < STILL; tick++) this.model.tick();
   }
 
   /** The VM starts, with its guest. */
@@ -105,12 +116,12 @@ export class Side {
   traffic(ticks: number): void {
     for (let tick = 1; tick <= ticks; tick++) {
       this.model.tick();
-      if (tick % (RING.pages / 2) === 0 || tick === ticks) this.guest?.poll(this.memory);
+      if (tick % (RING.pages / 2) === 0 || tick === ticks) this.guest?.poll(this.memory, this.model);
     }
   }
 
   async check(): Promise<void> {
-    const what = await this.guest!.check(this.device, () => this.model.tick(), this.memory);
+    const what = await this.guest!.check(this.device, this.model, this.memory);
     this.tell({
       kind: 'guest_check',
       device: 'vf0',
@@ -122,16 +133,20 @@ export class Side {
     if (books) this.tell({ kind: 'guest_books', device: 'vf0', ...books });
   }
 
-  /** Pages of the ring that the device wrote since the last report, for who sends them. */
+  /** Pages that were written since they were asked for last: by vCPUs as KVM knows it, by the device as its log or the IOMMU does. */
   async dirty(): Promise<number[]> {
+    const { stored, written } = this.memory;
     const logging = this.device.dmaLogging;
-    if (logging === null) return [];
-    const report = await logging.report({ ...LOGGED, pageSize: BigInt(PAGE) });
-    return [...report].map((index) => Number(report.addressOf(index)) / PAGE);
+    const pages = [...stored, ...(logging === null ? written : [])];
+    stored.clear();
+    written.clear();
+    if (logging === null) return pages;
+    const report = await logging.report({ ...this.#dma, pageSize: BigInt(PAGE) });
+    return [...pages, ...[...report].map((index) => Number(report.addressOf(index)) / PAGE)];
   }
 
   async startLog(): Promise<void> {
-    await this.device.dmaLogging?.start({ pageSize: BigInt(PAGE), ranges: [LOGGED] });
+    await this.device.dmaLogging?.start({ pageSize: BigInt(PAGE), ranges: [this.#dma] });
   }
 
   async stopLog(): Promise<void> {
@@ -185,6 +200,11 @@ export async function write(to: DataFd, bytes: Uint8Array): Promise<void> {
 export async function compare(from: Side, to: Side): Promise<void> {
   const pages = differingPages(from.memory, to.memory).length;
   to.tell({ kind: 'memory_compare', equal: pages === 0, pages });
+  if (from.model.digest !== undefined) {
+    const [here, there] = [from.model.digest(), to.model.digest!()];
+    if (here !== null) to.tell({ kind: 'state_compare', device: 'vf0', equal: here === there });
+    return;
+  }
   const [here, there] = [await from.image(), await to.image()];
   const failed = [here, there].find((image) => typeof image === 'string');
   const equal = failed === undefined && Buffer.compare(here as Uint8Array, there as Uint8Array) === 0;
@@ -196,8 +216,16 @@ export async function compare(from: Side, to: Side): Promise<void> {
   });
 }
 
-/** A whole migration. @param preCopy whether the device's PRE_COPY is used, if it has one */
-export async function migrate(from: Side, to: Side, preCopy = true): Promise<DataFd> {
+/**
+ * A whole migration.
+ * @param options.preCopy whether the device's PRE_COPY is used, if it has one
+ * @param options.lastly called before the VM stops
+ */
+export async function migrate(
+  from: Side,
+  to: Side,
+  { preCopy = true, lastly = () => {} }: { preCopy?: boolean; lastly?: () => void } = {},
+): Promise<DataFd> {
   const guest = from.guest!;
   from.status('setup');
   from.tell({ kind: 'source_setup' });
@@ -221,6 +249,7 @@ export async function migrate(from: Side, to: Side, preCopy = true): Promise<Dat
   from.traffic(RING.pages + 3);
   copyPages(from, to, await from.dirty());
   from.traffic(RING.pages + 6);
+  lastly();
   if (out === null) {
     await from.stop();
     copyPages(from, to, await from.dirty());
@@ -236,6 +265,7 @@ export async function migrate(from: Side, to: Side, preCopy = true): Promise<Dat
   await from.stopLog();
   await out.close();
   await to.set('STOP');
+  await from.model.handOver?.(to.model);
   await to.run(guest);
   await compare(from, to);
   from.status('completed');

@@ -4,17 +4,17 @@ import { refusal } from './lab.js';
 import { migrate, type Setting, Side, take, write } from './lab-migration.js';
 
 /** Two hosts with a device each; the VM is on the first. */
-async function twoHosts(setting: Setting, events: TraceEvent[]): Promise<[Side, Side]> {
+async function twoHosts(setting: Setting, other: Setting, events: TraceEvent[]): Promise<[Side, Side]> {
   const here = new Side('alpha', setting, events);
-  const there = new Side('beta', setting, events);
+  const there = new Side('beta', other, events);
   here.guest = setting.subject.newGuest();
-  await here.guest.setUp(here.device);
+  await here.guest.setUp(here.device, here.model);
   here.traffic(7);
   await here.check();
   return [here, there];
 }
 
-type Scenario = (here: Side, there: Side) => Promise<void>;
+export type Scenario = (here: Side, there: Side) => Promise<void>;
 
 /** A stream as the device gives it in STOP_COPY; afterwards the device is in STOP. */
 async function saved(side: Side): Promise<Uint8Array> {
@@ -26,7 +26,11 @@ async function saved(side: Side): Promise<Uint8Array> {
 }
 
 /** A load of bytes that are not what a device gave; ends with what an upright driver makes of it: a failure. */
-async function loadBroken(here: Side, there: Side, change: (bytes: Uint8Array) => Uint8Array): Promise<void> {
+export async function loadBroken(
+  here: Side,
+  there: Side,
+  change: (bytes: Uint8Array) => Uint8Array,
+): Promise<void> {
   const guest = here.guest!;
   here.status('setup', 'active');
   here.tell({ kind: 'source_setup' });
@@ -65,7 +69,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   /** Without PRE_COPY; then the fd of the load is written once more. */
   plain: async (here, there) => {
-    const into = await migrate(here, there, false);
+    const into = await migrate(here, there, { preCopy: false });
     await refusal(() => into.write(Uint8Array.of(1)));
     await into.close();
   },
@@ -89,6 +93,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await here.check();
     await here.stopLog();
     await (await migrate(here, there)).close();
+  },
+  /** Stopped, and on again. */
+  paused: async (here) => {
+    const guest = here.guest!;
+    await here.stop();
+    await here.run(guest);
+    await here.check();
   },
   /** The last bytes do not arrive. */
   cut: (here, there) => loadBroken(here, there, (bytes) => bytes.subarray(0, -5)),
@@ -116,15 +127,19 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-/** Runs a scenario to its end, or to the first call that the device refuses; what was recorded of it. */
+/**
+ * Runs a scenario to its end, or to the first call that the device refuses; what was recorded of it.
+ * @param other of the second host, where it has another device
+ */
 export async function play(
-  name: string,
+  scenario: string | Scenario,
   setting: Setting,
+  other: Setting = setting,
 ): Promise<{ events: TraceEvent[]; ended: string | null }> {
   const events: TraceEvent[] = [];
   const error = await refusal(async () => {
-    const [here, there] = await twoHosts(setting, events);
-    await SCENARIOS[name]!(here, there);
+    const [here, there] = await twoHosts(setting, other, events);
+    await (typeof scenario === 'string' ? SCENARIOS[scenario]! : scenario)(here, there);
   });
   return { events, ended: error?.message ?? null };
 }

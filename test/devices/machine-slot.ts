@@ -1,11 +1,15 @@
-import type { Slot } from '../../src/migrate/index.js';
+import type { MachineDevice, Slot } from '../../src/migrate/index.js';
+import { PciSlot } from '../../src/migrate/pci-slot.js';
+import { parseWhole } from '../../src/stream/index.js';
 import { DeviceError } from '../../src/uapi/index.js';
 
 const PAGE = 4096;
 
-/** A machine of nothing but RAM: a slot for one device, and which pages were written, by whom. */
+/** A machine of nothing but RAM and a PCI bus: a slot for one device, and which pages were written, by whom. */
 export interface MachineSlot extends Slot {
   readonly ram: Uint8Array;
+  /** What the VMM has of the function, from `plug` on. */
+  readonly bus: PciSlot;
   /** Pages that a vCPU stored to. */
   readonly cpuDirty: Set<number>;
   /** Pages that a device wrote. */
@@ -29,8 +33,11 @@ export function machineSlot(size = 4 << 20, start = 1 << 20, name = '0000:00:04.
     if (!inside(iova, length)) throw new DeviceError('EFAULT', `0x${iova.toString(16)} is not mapped`);
   };
   const [cpuDirty, deviceDirty] = [new Set<number>(), new Set<number>()];
+  const bus = new PciSlot(name);
   const slot: MachineSlot = {
     name,
+    ...bus.lent,
+    bus,
     ram,
     cpuDirty,
     deviceDirty,
@@ -62,4 +69,17 @@ export function machineSlot(size = 4 << 20, start = 1 << 20, name = '0000:00:04.
     },
   };
   return slot;
+}
+
+/** What the VMM has of a function crosses: its configuration, and interrupts that no vCPU has taken. */
+export async function moveFunction(from: PciSlot, to: PciSlot): Promise<void> {
+  parseWhole(from.function.saveConfig(), to.function.configParser());
+  await to.function.replay();
+  to.requests.requests = from.requests.requests;
+}
+
+/** A machine's device is put into its slot. */
+export function plugged(slot: MachineSlot, machine: MachineDevice): MachineDevice {
+  slot.bus.plug(machine);
+  return machine;
 }

@@ -51,7 +51,7 @@ test('a byte of the stream is changed', { timeout: TIMEOUT }, async () => {
     options: [...OPTIONS, '--seed', `${round}`],
     faults: {
       forward: {
-        corrupt: { at: Math.floor(random(round) * (round % 2 === 0 ? 2000 : BYTES)), mask: 1 << round % 8 },
+        corrupt: { at: Math.floor(random(round) * (round % 2 === 0 ? 2000 : BYTES)), mask: 1 << (round % 8) },
       },
     },
   }));

@@ -38,11 +38,15 @@ export class Host {
     this.events = events;
   }
 
-  /** A host with a VM that does not run yet. @param side names the host in the events */
-  static async make(side: 'source' | 'destination', options: readonly string[]): Promise<Host> {
+  /** A host with a VM that does not run yet. @param name of the host in the events */
+  static async make(
+    side: 'source' | 'destination',
+    options: readonly string[],
+    name: string = side,
+  ): Promise<Host> {
     const flags = flagsOf([...QUICK, ...options]);
     const events: TraceEvent[] = [];
-    const vm = await makeMachine(flags, side, (event) => events.push(event));
+    const vm = await makeMachine(flags, side, (event) => events.push({ ...event, host: name }));
     for (const name of parametersOf(flags).capabilities)
       vm.chronicle.tell({ kind: 'capability', name, on: true });
     return new Host(vm, flags, events);

@@ -29,6 +29,8 @@ export interface Aftermath {
   ran: Record<Side, { from: number; to: number | null }[]>;
   /** A side that was killed, and when. */
   killed: { side: Side; at: number } | null;
+  /** What the destination said when no migration has come; null when one has. */
+  idle: string | null;
 }
 
 /** Options as the command line makes them. */
@@ -43,6 +45,7 @@ const now = () => Number(process.hrtime.bigint() / 1000n);
 class Watched {
   report: MigrateReport | null = null;
   result: DestinationSummary | null = null;
+  error: string | null = null;
   readonly ran: { from: number; to: number | null }[] = [];
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
@@ -60,6 +63,7 @@ class Watched {
   #take(message: SideMessage): void {
     if (message.kind === 'report') this.report = message.report;
     if (message.kind === 'destination') this.result = message.result;
+    if (message.kind === 'error') this.error = message.message;
     if (message.kind === 'running') {
       if (message.running) this.ran.push({ from: message.t, to: null });
       else this.ran.at(-1)!.to = message.t;
@@ -104,10 +108,14 @@ export async function disaster({ options, kill, faults }: Disaster): Promise<Aft
     }, 60_000);
     await source.ended;
     await proxy.close();
+    // Of a source that has said nothing it has not heard: it waits on.
+    const waits = proxy.counts.every(({ forward }) => forward === 0);
+    if (waits) destination.kill();
     await destination.ended;
     clearTimeout(late);
     const ran = { source: source.ran, destination: destination.ran };
-    return { report: source.report, destination: destination.result, ran, killed };
+    const idle = waits ? 'it still waited' : destination.error;
+    return { report: source.report, destination: destination.result, ran, killed, idle };
   } finally {
     destination.kill();
     rmSync(folder, { recursive: true, force: true });
@@ -115,7 +123,7 @@ export async function disaster({ options, kill, faults }: Disaster): Promise<Aft
 }
 
 /** What is wrong with how a disaster has ended, in words; empty when the guarantees held. */
-export function complaints({ report, destination, ran, killed }: Aftermath): string[] {
+export function complaints({ report, destination, ran, killed, idle }: Aftermath): string[] {
   const wrong: string[] = [];
   for (const here of ran.source) {
     for (const there of ran.destination) {
@@ -130,7 +138,7 @@ export function complaints({ report, destination, ran, killed }: Aftermath): str
   if (nowhere && !itsHostDied && report?.outcome !== 'ambiguous')
     wrong.push('the VM runs nowhere, and nothing says why');
   if (killed?.side !== 'source' && report === null) wrong.push('the source has ended without a report');
-  if (killed?.side !== 'destination' && destination === null)
+  if (killed?.side !== 'destination' && destination === null && idle === null)
     wrong.push('the destination has ended without a result');
   wrong.push(...silent(report, destination));
   return wrong;

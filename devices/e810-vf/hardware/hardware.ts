@@ -69,6 +69,7 @@ export class E810Hardware implements VfHardware {
     if (this.#paused || this.#ticking) return 0;
     this.#ticking = true;
     try {
+      this.#interrupts.sendPending();
       this.#advanceReset();
       return this.#mailbox.process(budget) + this.#processTx(budget);
     } finally {

@@ -8,12 +8,14 @@ const TRIGGERS = CLEARPBA | SWINT_TRIG;
 
 /**
  * Interrupts by vector; 0 is the mailbox's. A vector that sends its message masks itself until the guest
- * enables it again; what happens meanwhile is pending. Throttling is stored and does not delay: the model
- * has no time of its own.
+ * enables it again; what happens meanwhile is pending. A vector that is throttled sends one message in an
+ * interval, and what happens in the rest of it is pending too. Time goes by in ticks, so every interval is a tick.
  */
 export class Interrupts {
   readonly #state: VfState;
   readonly #environment: VfEnvironment;
+  /** Vectors that have sent their message in this interval. */
+  readonly #sent = new Set<number>();
   /** No message is sent; what happens is pending. */
   held = false;
 
@@ -61,16 +63,26 @@ export class Interrupts {
     this.#send(vector);
   }
 
-  /** Sends what is pending and enabled: after messages were held, or a state was loaded. */
+  /** An interval is over, or a stop, which is longer than any: what is pending and enabled is sent. */
   sendPending(): void {
+    this.#sent.clear();
     for (let vector = 0; vector < this.#state.pending.length; vector++) this.#send(vector);
   }
 
   #send(vector: number): void {
     const { dynCtl, pending, pf } = this.#state;
     if (this.held || !pending[vector] || vector >= pf.vectors || !(dynCtl[vector]! & INTENA)) return;
+    if (this.#sent.has(vector) && this.#isThrottled(vector)) return;
+    this.#sent.add(vector);
     dynCtl[vector]! &= ~INTENA;
     pending[vector] = 0;
     this.#environment.interrupt(vector);
+  }
+
+  /** Queues and mailbox of a vector count as one, whichever ITR index each has. */
+  #isThrottled(vector: number): boolean {
+    return this.#state.itr.some(
+      (intervals, index) => index !== VFINT_DYN_CTL.ITR_NONE && intervals[vector] !== 0,
+    );
   }
 }

@@ -33,6 +33,7 @@ export function makeBooks(block: ControlBlock, waiting: readonly number[], wire:
     framesCorrupted:
       sum([...block.flowsIn, ...fromVf], ({ corrupted }) => corrupted) + block.framesAlien + alien,
     framesDropped: dropped,
+    interruptsMissed: block.interruptsMissed,
     mailboxRequests: block.requests,
     mailboxMisanswered: block.misanswered,
     complaints: [...block.texts, ...deaf(block, wire), ...shutOut(wire)],

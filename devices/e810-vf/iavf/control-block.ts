@@ -57,9 +57,16 @@ const HEADER = [
   /** Run in which the last one was received. */
   'receivedAt',
   'framesAlien',
+  /** How often finished work was there without its interrupt. */
+  'interruptsMissed',
   'complaints',
 ] as const;
 
+/**
+ * A vector: how often its handler was called when it was served last, and in how many runs in a row work was there
+ * without an interrupt.
+ */
+const VECTOR = ['served', 'late'] as const;
 /** A queue pair; descriptors are counted from the start of the rings on, the index is the rest. */
 const QUEUE = ['txUsed', 'txCleaned', 'txSince', 'rxPosted', 'rxCleaned', 'txNextFlow'] as const;
 /** A flow of the driver's: frames handed over, completed, and taken away by a reset. */
@@ -68,12 +75,14 @@ const FLOW_OUT = ['sent', 'completed', 'discarded'] as const;
 const FLOW_IN = ['next', 'window', 'seen', 'duplicated', 'reordered', 'corrupted', 'queue'] as const;
 
 type Words<T extends readonly string[]> = { [K in T[number]]: number };
+export type VectorWords = Words<typeof VECTOR>;
 export type QueueWords = Words<typeof QUEUE>;
 export type FlowOutWords = Words<typeof FLOW_OUT>;
 export type FlowInWords = Words<typeof FLOW_IN>;
 
 /** The control block as an object. */
 export interface ControlBlock extends Words<typeof HEADER> {
+  vectors: VectorWords[];
   queues: QueueWords[];
   flowsOut: FlowOutWords[];
   flowsIn: FlowInWords[];
@@ -102,6 +111,7 @@ export function newControlBlock(counts: ControlCounts, seed: number): ControlBlo
     magic: MAGIC,
     queuePairs: counts.queuePairs,
     seed,
+    vectors: many(1 + counts.queuePairs, () => zeros(VECTOR)),
     queues: many(counts.queuePairs, () => zeros(QUEUE)),
     flowsOut: many(counts.flowsOut, () => zeros(FLOW_OUT)),
     flowsIn: many(counts.flowsIn, () => zeros(FLOW_IN)),
@@ -110,7 +120,11 @@ export function newControlBlock(counts: ControlCounts, seed: number): ControlBlo
 }
 
 const wordsOf = ({ queuePairs, flowsOut, flowsIn }: ControlCounts): number =>
-  HEADER.length + QUEUE.length * queuePairs + FLOW_OUT.length * flowsOut + FLOW_IN.length * flowsIn;
+  HEADER.length +
+  VECTOR.length * (1 + queuePairs) +
+  QUEUE.length * queuePairs +
+  FLOW_OUT.length * flowsOut +
+  FLOW_IN.length * flowsIn;
 
 /** Bytes of the control block. */
 export const controlSize = (counts: ControlCounts): number => 4 * wordsOf(counts) + TEXTS.count * TEXTS.size;
@@ -206,6 +220,7 @@ export class ControlStore {
     const { queuePairs, flowsOut, flowsIn } = this.#counts;
     return {
       ...take(HEADER),
+      vectors: many(1 + queuePairs, () => take(VECTOR)),
       queues: many(queuePairs, () => take(QUEUE)),
       flowsOut: many(flowsOut, () => take(FLOW_OUT)),
       flowsIn: many(flowsIn, () => take(FLOW_IN)),
@@ -222,6 +237,7 @@ export class ControlStore {
       }
     };
     put(HEADER, block);
+    for (const vector of block.vectors) put(VECTOR, vector);
     for (const queue of block.queues) put(QUEUE, queue);
     for (const flow of block.flowsOut) put(FLOW_OUT, flow);
     for (const flow of block.flowsIn) put(FLOW_IN, flow);

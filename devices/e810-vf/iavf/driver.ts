@@ -38,7 +38,7 @@ import { TxRing } from './tx-ring.js';
 import { Vectors } from './vectors.js';
 
 export interface IavfOptions {
-  readonly slot: Pick<Slot, 'memory' | 'driverRam'>;
+  readonly slot: Pick<Slot, 'memory' | 'driverRam' | 'pci'>;
   /** BAR0 of the VF. */
   readonly registers: Registers;
   /** The other end, whose records the books are made from. The driver itself never looks at it. */
@@ -59,15 +59,16 @@ export interface IavfOptions {
   readonly churn?: number;
 }
 
-/** Runs between two requests for statistics, and two looks at interrupts that may have been missed. */
-const PERIOD = { stats: 64, interrupts: 32 } as const;
+/** Runs between two requests for statistics. */
+const STATS_PERIOD = 64;
 
 /**
  * A guest driver of the VF, in the manner of iavf. It reaches the device by registers, interrupts and the rings
  * in guest RAM, and RAM holds all that it knows; the object itself keeps nothing from one run to the next.
  * So a new object over the same RAM, on whatever host, is the same driver.
  *
- * It works by polling, as NAPI does when there is traffic; interrupts are enabled, and taken as hints.
+ * It works in the manner of NAPI: mailbox and rings are looked after when their interrupt has come. What lies
+ * there without one for long is taken all the same, with a complaint.
  */
 export class IavfDriver implements GuestDriver {
   readonly #options: Required<IavfOptions>;
@@ -86,13 +87,13 @@ export class IavfDriver implements GuestDriver {
     const { ringLength = 256, framesPerRun = 4, budget = 64, patience = 400, churn = 256 } = options;
     this.#options = { ...options, ringLength, framesPerRun, budget, patience, churn };
     const { queuePairs, registers, mac, wire } = options;
-    const { memory, driverRam } = options.slot;
+    const { memory, driverRam, pci } = options.slot;
     const { traffic } = wire;
     this.#counts = { queuePairs, flowsOut: traffic.flows.fromVf, flowsIn: traffic.flows.toVf };
     const layout = layOut(driverRam, { controlSize: controlSize(this.#counts), queuePairs, ringLength });
     this.#store = new ControlStore(memory, layout, this.#counts);
     this.#mailbox = new Mailbox(memory, registers, layout);
-    this.#vectors = new Vectors(registers, queuePairs);
+    this.#vectors = new Vectors({ memory, registers, pci, layout }, queuePairs);
     const rings: RingContext = { memory, registers, layout, stamps: new Stamps(memory), traffic, patience };
     this.#tx = layout.queues.map((_, queue) => new TxRing(rings, queue));
     this.#rx = layout.queues.map((_, queue) => new RxRing(rings, queue));
@@ -105,9 +106,8 @@ export class IavfDriver implements GuestDriver {
     };
   }
 
-  /** A message of this vector has come. */
   interrupt(vector: number): void {
-    this.#vectors.note(vector);
+    this.#vectors.handle(vector);
   }
 
   /** The guest's administrator asks for a reset of the VF. Called, as `run`, only while vCPUs run. */
@@ -179,8 +179,7 @@ export class IavfDriver implements GuestDriver {
   }
 
   #workWithMailbox(block: ControlBlock): void {
-    this.#vectors.serve(block.runs % PERIOD.interrupts === 0);
-    this.#takeMessages(block);
+    this.#lookAfterMailbox(block);
     this.#advance(block);
     if (stateOf(block) === 'RUNNING') this.#moveFrames(block);
     if (stateOf(block) !== 'RESETTING') this.#request(block);
@@ -195,7 +194,11 @@ export class IavfDriver implements GuestDriver {
       complain(block, 'the mailbox does not take its address');
       return;
     }
-    this.#vectors.enableMailbox();
+    const words = this.#vectors.enableMailbox(block);
+    if (words !== null) {
+      complain(block, words);
+      return;
+    }
     enterState(block, 'INIT_VERSION_CHECK');
     schedule(block, 'VERSION');
     this.#request(block);
@@ -226,7 +229,7 @@ export class IavfDriver implements GuestDriver {
       this.#beginReset(block);
       return;
     }
-    if (block.runs % PERIOD.stats === 0) schedule(block, 'GET_STATS');
+    if (block.runs % STATS_PERIOD === 0) schedule(block, 'GET_STATS');
     const { churn } = this.#options;
     block.random = nextRandom(block.random);
     if (churn > 0 && (block.random >>> 3) % churn === 0) churnFilters(block, block.random >>> 16);
@@ -261,13 +264,21 @@ export class IavfDriver implements GuestDriver {
 
   #startRings(block: ControlBlock): void {
     for (const ring of this.#rx) ring.ringDoorbell(block);
-    this.#vectors.enableQueues();
+    this.#vectors.enableQueues(block);
   }
 
   #moveFrames(block: ControlBlock): void {
     const { budget, framesPerRun } = this.#options;
-    for (const ring of this.#rx) ring.clean(block, budget);
-    for (const ring of this.#tx) ring.clean(block);
+    for (const [queue, rx] of this.#rx.entries()) {
+      const tx = this.#tx[queue]!;
+      this.#vectors.serve(block, 1 + queue, {
+        look: () => rx.isNextDone(block) || tx.isNextDone(block),
+        poll: () => {
+          tx.clean(block);
+          return rx.clean(block, budget) < budget;
+        },
+      });
+    }
     const rung = new Set<TxRing>();
     for (let count = 0; count < framesPerRun; count++) {
       block.random = nextRandom(block.random);
@@ -278,22 +289,35 @@ export class IavfDriver implements GuestDriver {
     for (const ring of rung) ring.ringDoorbell(block);
   }
 
-  #takeMessages(block: ControlBlock): void {
+  /** Errors and what was sent show without an interrupt. */
+  #lookAfterMailbox(block: ControlBlock): void {
     for (const words of [this.#mailbox.takeErrors(), this.#mailbox.cleanSent(block)])
       if (words !== null) complain(block, words);
-    for (;;) {
-      const message = this.#mailbox.receive(block);
-      if (message === null) break;
-      if (typeof message === 'string') {
-        complain(block, message);
-        break;
-      }
-      this.#takeMessage(block, message);
-    }
+    this.#vectors.serve(block, 0, {
+      look: () => this.#mailbox.hasMessage(block),
+      poll: () => {
+        this.#takeMessages(block);
+        return true;
+      },
+    });
     if (block.operation === 0 || block.runs - block.operationSince <= this.#options.patience) return;
     block.misanswered++;
     complain(block, `no answer to ${virtchnlOp(block.operation)}`);
     block.operation = 0;
+  }
+
+  #takeMessages(block: ControlBlock): void {
+    // Reading the cause clears it.
+    this.#options.registers.readRegister(REGISTERS.VFINT_ICR01);
+    for (;;) {
+      const message = this.#mailbox.receive(block);
+      if (message === null) return;
+      if (typeof message === 'string') {
+        complain(block, message);
+        return;
+      }
+      this.#takeMessage(block, message);
+    }
   }
 
   #takeMessage(block: ControlBlock, message: PfMessage): void {

@@ -156,6 +156,12 @@ export class Mailbox {
     return null;
   }
 
+  /** Whether there is a message of the PF driver to take. */
+  hasMessage(block: ControlBlock): boolean {
+    this.#memory.read(addressIn(this.#layout.arq.ring, block.arqCleaned % MAILBOX.length), this.#descriptor);
+    return (E810MailboxDescriptor.decode(this.#descriptor).flags & FLAGS.DD) !== 0;
+  }
+
   /** Takes the next message of the PF driver and gives its buffer back; words when it cannot be had. */
   receive(block: ControlBlock): PfMessage | string | null {
     const { ring, buffers } = this.#layout.arq;

@@ -5,6 +5,7 @@
  * |---|---|
  * | first | control block: all that the driver knows (`control-block.ts`) |
  * | next | witness: which control block is the newest |
+ * | next | how often each interrupt came, by vector, four bytes each (`vectors.ts`) |
  * | 33 | ring of the mailbox's send queue, and its 32 buffers of 4096 bytes |
  * | 33 | the same of its receive queue |
  * | per queue pair | Tx ring, Rx ring, Tx buffers, Rx buffers |
@@ -39,6 +40,7 @@ export interface RamLayout {
   readonly ringLength: number;
   readonly control: Area;
   readonly witness: Area;
+  readonly interrupts: Area;
   readonly atq: { readonly ring: Area; readonly buffers: Area };
   readonly arq: { readonly ring: Area; readonly buffers: Area };
   readonly queues: readonly {
@@ -81,6 +83,7 @@ function withRings(start: number, controlSize: number, queuePairs: number, ringL
   };
   const control = area(1, controlSize);
   const witness = area(1, PAGE);
+  const interrupts = area(1 + queuePairs, 4);
   const mailbox = () => ({
     ring: area(MAILBOX.length, MAILBOX.descriptor),
     buffers: area(MAILBOX.length, MAILBOX.buffer),
@@ -91,6 +94,7 @@ function withRings(start: number, controlSize: number, queuePairs: number, ringL
     ringLength,
     control,
     witness,
+    interrupts,
     atq: mailbox(),
     arq: mailbox(),
     queues: Array.from({ length: queuePairs }, () => {

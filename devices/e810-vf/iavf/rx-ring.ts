@@ -68,6 +68,12 @@ export class RxRing {
     return count;
   }
 
+  /** Whether there is a frame to take. */
+  isNextDone(block: ControlBlock): boolean {
+    const words = this.#words(block);
+    return this.#isDone(words.rxCleaned, words, block.rxdid);
+  }
+
   /** Takes all that a device which is gone has left, and posts nothing. */
   drain(block: ControlBlock): void {
     const words = this.#words(block);

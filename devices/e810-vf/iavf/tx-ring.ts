@@ -70,6 +70,16 @@ export class TxRing {
     }
   }
 
+  /** Whether the device has completed the frame that is next. */
+  isNextDone(block: ControlBlock): boolean {
+    const words = this.#words(block);
+    const { value: frame, done } = this.#underWay(words).next();
+    if (done) return false;
+    if (this.#isDone(frame.last)) return true;
+    this.#checkPatience(block, words);
+    return false;
+  }
+
   #checkPatience(block: ControlBlock, words: QueueWords): void {
     if (block.runs - words.txSince > this.#context.patience)
       this.#complain(block, 'nothing is completed any more');

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { DEVICE_MODELS, FAULTS } from 'stopcopy/devices';
 import { MACHINES } from '../../machines/index.js';
 import { RULES } from '../../rules/index.js';
 import { READERS } from '../../trace/readers/index.js';
@@ -18,6 +19,8 @@ export async function runCompletion(shell: keyof typeof SCRIPTS, program: Comman
     rule: RULES.map(({ id }) => id),
     '--format': READERS.map(({ format }) => format),
     '--reporter': REPORTERS.map(({ name }) => name),
+    '--device': [...DEVICE_MODELS, 'none'],
+    '--fault': ['list', ...FAULTS.map(({ name }) => name)],
   });
   await print(SCRIPTS[shell](program.name(), commands));
 }

@@ -5,7 +5,7 @@ import { addColorOptions } from '../color.js';
 export function addDemo(program: Command): void {
   const command = program
     .command('demo')
-    .description('judge two real QEMU migrations that come with the package: one conformant, one not');
+    .description('judge two real QEMU migrations, then migrate mock devices between two processes');
   addColorOptions(command).action(async (flags: { color?: boolean }) => {
     const { runDemo } = await import('./demo-run.js');
     process.exitCode = await runDemo(flags);

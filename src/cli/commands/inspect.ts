@@ -13,8 +13,8 @@ const HELP = `
 FILE is what "migrate file:", "migrate exec:" or a snapshot wrote, mapped-ram files too, or what one
 multifd channel carried; gzip and zstd are read as well, and - is standard input.
 
-Exit codes: 0 the stream is complete; 1 it is damaged or cut, and what stands before that is printed;
-2 no stream, or not readable; 3 there is nothing behind the header.
+Exit codes: 0 the stream is complete; 1 it is damaged or cut, and what stands before that is
+printed; 2 no stream, or not readable; 3 there is nothing behind the header.
 
 Examples:
   stopcopy inspect state.mig

@@ -3,10 +3,11 @@ import { jsonText } from '../../text/json.js';
 import { painter } from '../../text/words.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
-import { CONTROL_WORDS, sendCommand } from '../migrate/control.js';
+import { sendCommand } from '../migrate/control.js';
+import { faultData, faultList } from '../migrate/fault-list.js';
 import type { Side } from '../migrate/machine.js';
 import type { DestinationSummary, SideMessage, Tell } from '../migrate/messages.js';
-import { type PairResult, runPair } from '../migrate/pair.js';
+import { runPair } from '../migrate/pair.js';
 import { MigrationProgress } from '../migrate/progress.js';
 import { prerequisitesText, reportText } from '../migrate/report-text.js';
 import { PrerequisiteError, runDestinationSide, runSourceSide } from '../migrate/sides.js';
@@ -18,34 +19,61 @@ export async function runMigrate(word: string | undefined, flags: MigrateFlags):
   const side = process.env.STOPCOPY_SIDE;
   if (side !== undefined && process.send !== undefined) return runAsChild(side);
   if (word !== undefined) return command(word, flags);
+  if (flags.fault === 'list') return listFaults(flags);
   if (flags.to !== undefined && flags.incoming !== undefined)
     throw new UsageError('--to and --incoming are two sides: give one of them, or none to start both here');
   if (flags.incoming !== undefined) return destination(flags);
+  return exitCode(await migrate(flags));
+}
+
+/**
+ * Runs both sides, or the source that `--to` makes, shows how far it is, and prints the report.
+ * @throws UsageError when nothing could be migrated
+ */
+export async function migrate(flags: MigrateFlags): Promise<MigrateReport> {
   const view = new View(flags);
   try {
-    const result: PairResult =
-      flags.to === undefined
-        ? await runPair(flags, view.tell)
-        : { report: await runSourceSide(flags, view.tell), destination: null };
+    if (flags.to !== undefined) return await migrateTo(flags, view);
+    const { report, destination } = await runPair(flags, view.tell);
     view.end();
-    if (result.destination?.report.complaints.length)
-      for (const complaint of result.destination.report.complaints) complain(complaint);
-    await print(flags.json ? jsonText(result.report) : reportText(result.report, view.paint));
-    return exitCode(result.report);
+    for (const complaint of destination?.report.complaints ?? []) complain(complaint);
+    await printReport(report, flags);
+    return report;
   } finally {
     view.end();
   }
 }
 
+/** The report is there before the end: a source of which nobody knows whether it may run its VM waits for a word. */
+async function migrateTo(flags: MigrateFlags, view: View): Promise<MigrateReport> {
+  let printed: Promise<void> | null = null;
+  const report = await runSourceSide(flags, (message) => {
+    view.tell(message);
+    if (message.kind !== 'report') return;
+    view.end();
+    printed = printReport(message.report, flags);
+  });
+  await printed;
+  return report;
+}
+
+function printReport(report: MigrateReport, { json, color }: MigrateFlags): Promise<void> {
+  return print(json ? jsonText(report) : reportText(report, painter(wantsColor(color))));
+}
+
 async function command(word: string, { control }: MigrateFlags): Promise<number> {
-  if (!CONTROL_WORDS.some((known) => known === word))
-    throw new UsageError(`${word} is no command for a running side; there are ${CONTROL_WORDS.join(', ')}`);
   if (control === undefined) throw new UsageError(`${word} needs --control PATH of the running side`);
   await print(`${await sendCommand(control, word)}\n`);
   return EXIT.ok;
 }
 
-function exitCode(report: MigrateReport): number {
+async function listFaults({ json, color }: MigrateFlags): Promise<number> {
+  await print(json ? jsonText(faultData()) : faultList(painter(wantsColor(color))));
+  return EXIT.ok;
+}
+
+/** 0 when the migration was completed and nothing was found wrong, 3 when nobody knows, else 1. */
+export function exitCode(report: MigrateReport): number {
   const { outcome, memoryEqual, deviceStateEqual, framesLost, framesDuplicated, devices } = report;
   if (outcome === 'ambiguous') return EXIT.inconclusive;
   const bad =
@@ -56,20 +84,24 @@ function exitCode(report: MigrateReport): number {
 
 /** What a person sees while a migration goes on. */
 class View {
-  readonly paint;
+  readonly #paint;
   readonly #progress: MigrationProgress;
   readonly #quiet: boolean;
 
   constructor({ json, color }: MigrateFlags) {
     this.#quiet = json === true;
-    this.paint = painter(wantsColor(color, process.env, process.stderr.isTTY));
+    this.#paint = painter(wantsColor(color, process.env, process.stderr.isTTY));
     this.#progress = new MigrationProgress({ quiet: this.#quiet });
   }
 
   readonly tell: Tell = (message: SideMessage) => {
+    if (message.kind === 'waiting' && !this.#quiet)
+      process.stderr.write(
+        `nobody listens at ${message.uri} yet; trying for ${message.milliseconds / 1000} s\n`,
+      );
     if (message.kind === 'progress') this.#progress.update(message.progress);
     if (message.kind === 'prerequisites' && !this.#quiet)
-      process.stderr.write(prerequisitesText(message.list, this.paint));
+      process.stderr.write(prerequisitesText(message.list, this.#paint));
   };
 
   end(): void {

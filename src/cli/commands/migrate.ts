@@ -1,7 +1,8 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { CAPABILITY_NAMES, type CapabilityName } from '../../migrate/parameters.js';
 import { CPU_TRACKERS, DEVICE_TRACKERS } from '../../migrate/tracker-names.js';
 import { addColorOptions } from '../color.js';
+import { CONTROL_WORDS } from '../migrate/control-words.js';
 
 export interface MigrateFlags {
   device: string[];
@@ -14,6 +15,7 @@ export interface MigrateFlags {
   fault?: string;
   faultOn: 'source' | 'destination' | 'both';
   ram: number;
+  prealloc?: boolean;
   machine: string;
   to?: string;
   incoming?: string;
@@ -42,10 +44,11 @@ const HELP = `
 Without --to and --incoming both sides are started here, each in a process of its own, and compared
 afterwards. With one of them this is one side; give the same device and machine options to both.
 
-A DEVICE is a model with options of its own: e810-vf?generation=b&personality=published&queues=4,
-uart, or none. A URI is tcp:HOST:PORT, unix:PATH, exec:COMMAND, fd:N or file:PATH[,offset=N].
-Sizes take K, M, G. A running side with --control takes a command by --control PATH and the word
-cancel, continue (from pre-switchover), cont (run a stopped VM), quit or status.
+A DEVICE is a model with options of its own: e810-vf?generation=b&personality=published&queues=4
+(and vsi=N, precopy, dma-logging, fault=NAME), uart, or none. A URI is tcp:HOST:PORT, unix:PATH,
+exec:COMMAND, fd:N or file:PATH[,offset=N]. Sizes take K, M, G. A running side with --control takes
+a command by --control PATH and the word cancel, continue (from pre-switchover), cont (run a stopped
+VM), quit or status.
 
 Exit codes: 0 completed, and both sides equal; 1 failed, cancelled or not equal; 2 bad usage, or no
 connection; 3 nobody can tell from here on which side the VM runs.
@@ -54,14 +57,28 @@ Examples:
   stopcopy migrate --device e810-vf --vfs 2 --ram 1G
   stopcopy migrate --capability multifd --record run.ndjson && stopcopy validate run.ndjson
   stopcopy migrate --incoming unix:/run/m.sock &  stopcopy migrate --to unix:/run/m.sock
-  stopcopy migrate --to file:vm.mig; stopcopy inspect vm.mig; stopcopy migrate --incoming file:vm.mig`;
+  stopcopy migrate --to file:vm.mig; stopcopy inspect vm.mig
+  stopcopy migrate --incoming file:vm.mig`;
 
 /** Adds `stopcopy migrate`. */
 export function addMigrate(program: Command): void {
-  const command = program
-    .command('migrate')
+  const command = addOptions(program.command('migrate'))
     .description('migrate a mock VM with mock devices between two processes')
-    .argument('[command]', 'for a running side, with --control')
+    .addHelpText('after', HELP);
+  command.action(async (word: string | undefined, flags: MigrateFlags) => {
+    const { runMigrate } = await import('./migrate-run.js');
+    process.exitCode = await runMigrate(word, flags);
+  });
+}
+
+/** The flags that these words behind `stopcopy migrate` give. @throws CommanderError when they are no such words */
+export function migrateFlags(words: readonly string[]): MigrateFlags {
+  return addOptions(new Command().exitOverride()).parse(words, { from: 'user' }).opts<MigrateFlags>();
+}
+
+function addOptions(command: Command): Command {
+  command
+    .addArgument(new Argument('[command]', 'for a running side, with --control').choices(CONTROL_WORDS))
     .addOption(
       option('--device <device>', 'a device; may be given several times', append).default([], 'e810-vf'),
     )
@@ -75,13 +92,14 @@ export function addMigrate(program: Command): void {
     .option('--queues <n>', 'queue pairs of a VF', count(1, 16), 4)
     .option('--precopy', 'devices offer PRE_COPY')
     .option('--dma-logging', 'devices offer DMA logging')
-    .option('--fault <name>', 'wrap the devices in a named fault')
+    .option('--fault <name>', 'wrap the devices in a named fault; --fault list prints them')
     .addOption(
       new Option('--fault-on <side>', 'side that has the fault')
         .choices(['source', 'destination', 'both'])
         .default('both'),
     )
     .addOption(option('--ram <size>', 'guest RAM', size).default(256 << 20, '256M'))
+    .option('--prealloc', 'take all guest RAM from the system at once')
     .option('--machine <type>', 'machine type', 'stopcopy-pc-1')
     .option('--to <uri>', 'be the source, and migrate to URI')
     .option('--incoming <uri>', 'be the destination, and wait at URI')
@@ -126,12 +144,8 @@ export function addMigrate(program: Command): void {
     )
     .option('--control <path>', 'unix socket for commands to this side')
     .option('--record <file>', 'write what happened as canonical events')
-    .option('--json', 'print the report as JSON')
-    .addHelpText('after', HELP);
-  addColorOptions(command).action(async (word: string | undefined, flags: MigrateFlags) => {
-    const { runMigrate } = await import('./migrate-run.js');
-    process.exitCode = await runMigrate(word, flags);
-  });
+    .option('--json', 'print the report as JSON');
+  return addColorOptions(command);
 }
 
 function option<T>(flags: string, words: string, parse: (value: string, before: T) => T): Option {

@@ -2,9 +2,8 @@ import type { SourceMigration } from '../../migrate/source.js';
 import type { VirtualMachine } from '../../migrate/virtual-machine.js';
 import { type Channel, connect, type Listener, listen, TransportError } from '../../transport/index.js';
 import { UsageError } from '../exit.js';
+import { CONTROL_WORDS } from './control-words.js';
 
-/** Commands to a running source. */
-export const CONTROL_WORDS = ['cancel', 'cont', 'continue', 'quit', 'status'] as const;
 type ControlWord = (typeof CONTROL_WORDS)[number];
 
 /** Longest line that is read. */
@@ -15,6 +14,8 @@ export class Control {
   readonly #listener: Listener;
   readonly #migration: () => SourceMigration | null;
   readonly #vm: VirtualMachine;
+  /** The migration has ended, and nobody knows where the VM runs. */
+  #undecided = false;
   #quit: () => void = () => {};
   readonly #ended = new Promise<void>((resolve) => {
     this.#quit = resolve;
@@ -44,7 +45,13 @@ export class Control {
 
   /** Until somebody has said what becomes of a VM of which nobody knows where it runs. */
   waitForEnd(): Promise<void> {
+    this.#undecided = true;
     return this.#ended;
+  }
+
+  /** Nobody is to be waited for. */
+  giveUp(): void {
+    this.#quit();
   }
 
   close(): Promise<void> {
@@ -65,10 +72,11 @@ export class Control {
 
   async #answer(channel: Channel): Promise<void> {
     const word = await firstLine(channel);
+    const undecided = this.#undecided;
     const answer = await this.#do(word as ControlWord);
     await channel.write(Buffer.from(`${answer}\n`));
     await channel.end();
-    if (word === 'quit' || (word === 'cont' && this.#vm.running)) this.#quit();
+    if (undecided && (word === 'quit' || (word === 'cont' && this.#vm.running))) this.#quit();
   }
 
   async #do(word: ControlWord): Promise<string> {
@@ -82,17 +90,22 @@ export class Control {
           : 'the migration does not wait in pre-switchover';
       case 'cont':
         if (this.#vm.running) return 'the VM runs';
-        if (this.#vm.runState !== 'finish-migrate')
-          return `the VM is not to be run here: it is in ${this.#vm.runState}`;
+        // As long as the migration goes on, the destination may be about to run it.
+        if (!this.#undecided) return this.#notNow(migration);
         await this.#vm.start({ evenIfDevicesFail: true });
         return 'the VM runs here again';
       case 'quit':
+        if (!this.#undecided) return this.#notNow(migration);
         return 'the VM is given up here';
       case 'status':
         return `${migration?.status ?? 'none'}, VM ${this.#vm.runState}`;
       default:
         return `expected one of ${CONTROL_WORDS.join(', ')}`;
     }
+  }
+
+  #notNow(migration: SourceMigration | null): string {
+    return `not now: the migration is ${migration?.status ?? 'not begun'}, the VM ${this.#vm.runState}`;
   }
 }
 

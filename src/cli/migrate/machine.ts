@@ -1,6 +1,7 @@
 import { deviceFactory } from 'stopcopy/devices';
 import { Chronicle, type EventSink } from '../../migrate/chronicle.js';
 import { dirtyTracker } from '../../migrate/dirty/index.js';
+import type { DeviceFactory } from '../../migrate/machine.js';
 import { DEFAULT_PARAMETERS, type MigrationParameters } from '../../migrate/parameters.js';
 import { GuestRam } from '../../migrate/ram/index.js';
 import { memoryMap, VirtualMachine } from '../../migrate/virtual-machine.js';
@@ -38,9 +39,11 @@ export async function makeMachine(
     );
   const pages = flags.ram / PAGE;
   const faulty = flags.faultOn === 'both' || flags.faultOn === side;
+  const ram = new GuestRam(flags.ram);
+  if (flags.prealloc) ram.preallocate();
   const vm = new VirtualMachine({
     type: flags.machine,
-    ram: new GuestRam(flags.ram),
+    ram,
     chronicle: new Chronicle(side, sink),
     devices: texts.map((text, index) => ({
       name: slotName(index),
@@ -67,9 +70,10 @@ export async function makeMachine(
   return vm;
 }
 
-function factoryOf(text: string, index: number, flags: MigrateFlags, faulty: boolean) {
-  try {
-    return deviceFactory(text, {
+/** The factory of a device; it, too, may find that options do not go together. */
+function factoryOf(text: string, index: number, flags: MigrateFlags, faulty: boolean): DeviceFactory {
+  const factory = ofUser(text, () =>
+    deviceFactory(text, {
       index,
       seed: flags.seed + index,
       generation: flags.generation,
@@ -78,7 +82,15 @@ function factoryOf(text: string, index: number, flags: MigrateFlags, faulty: boo
       preCopy: flags.precopy === true,
       dmaLogging: flags.dmaLogging === true || flags.deviceDirty === 'dma-logging',
       ...(faulty && flags.fault !== undefined ? { fault: flags.fault } : {}),
-    });
+    }),
+  );
+  return (slot) => ofUser(text, () => factory(slot));
+}
+
+/** What cannot be made of a device's text is an error of whoever wrote it. */
+function ofUser<T>(text: string, make: () => T): T {
+  try {
+    return make();
   } catch (error) {
     if (error instanceof RangeError) throw new UsageError(`--device ${text}: ${error.message}`);
     throw error;

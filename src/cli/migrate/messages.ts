@@ -6,9 +6,12 @@ import type { Side } from './machine.js';
 /** What one side tells whoever has started it, as the process goes. */
 export type SideMessage =
   | { readonly kind: 'listening'; readonly uri: string }
+  /** Nobody listens at the URI yet; the source tries for so many milliseconds. */
+  | { readonly kind: 'waiting'; readonly uri: string; readonly milliseconds: number }
   | { readonly kind: 'prerequisites'; readonly list: readonly Prerequisite[] }
   | { readonly kind: 'status'; readonly side: Side; readonly status: string }
-  | { readonly kind: 'running'; readonly side: Side; readonly running: boolean }
+  /** vCPUs have started or stopped; `t` in microseconds of the machine's clock. */
+  | { readonly kind: 'running'; readonly side: Side; readonly running: boolean; readonly t: number }
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'report'; readonly report: MigrateReport }
   | { readonly kind: 'destination'; readonly result: DestinationSummary }

@@ -31,6 +31,8 @@ class SideProcess {
     this.#child = fork(main, ['migrate'], {
       env: { ...process.env, STOPCOPY_SIDE: JSON.stringify({ side, flags }) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // An interrupt from the terminal comes to the parent alone, which knows what to do with it.
+      detached: true,
     });
     this.#child.on('message', (message: SideMessage) => {
       if (message.kind === 'report') this.report = message.report;
@@ -60,8 +62,8 @@ class SideProcess {
     clearTimeout(timer);
   }
 
-  kill(): void {
-    this.#child.kill('SIGKILL');
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.#child.kill(signal);
   }
 }
 
@@ -70,6 +72,8 @@ class SideProcess {
  * @throws UsageError when a side could not even begin
  */
 export async function runPair(flags: MigrateFlags, tell: Tell): Promise<PairResult> {
+  // What cannot be written is found out before anything runs.
+  if (flags.record !== undefined) writeRecord(flags.record, []);
   const folder = mkdtempSync(join(tmpdir(), 'stopcopy-'));
   const recordOf = (side: Side) => join(folder, `${side}.ndjson`);
   const flagsOf = (side: Side, more: Partial<MigrateFlags>): MigrateFlags => ({
@@ -82,7 +86,16 @@ export async function runPair(flags: MigrateFlags, tell: Tell): Promise<PairResu
   const kill = () => {
     for (const side of sides) side.kill();
   };
+  /** The source cancels, and the VM runs on; before there is a source, and the second time, all ends. */
+  let interrupted = false;
+  const interrupt = () => {
+    if (interrupted || sides.length < 2) kill();
+    else sides[1]!.kill('SIGINT');
+    interrupted = true;
+  };
   process.once('exit', kill);
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
   try {
     const { control: _control, ...plain } = flagsOf('destination', { incoming: uri });
     const destination = new SideProcess('destination', plain, tell);
@@ -100,6 +113,8 @@ export async function runPair(flags: MigrateFlags, tell: Tell): Promise<PairResu
   } finally {
     kill();
     process.off('exit', kill);
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -49,6 +49,8 @@ function headline({ outcome, running, framesLost, framesDuplicated }: MigrateRep
     framesLost === null
       ? ''
       : `, ${plural(framesLost, 'frame')} lost${framesDuplicated ? `, ${framesDuplicated} doubled` : ''}`;
+  if (outcome === 'completed' && running === 'none')
+    return 'all of the VM is written, and it is stopped here; without a return path nobody tells who runs it';
   if (outcome === 'completed') return `guest continued on destination${frames}`;
   if (outcome === 'ambiguous') return 'nobody can tell from here where the guest runs; it stays stopped here';
   return running === 'source' ? `guest continues on source${frames}` : 'the guest runs nowhere';

@@ -1,4 +1,7 @@
+import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Chronicle } from '../../migrate/chronicle.js';
+import { checkGuest, guestIsUp } from '../../migrate/guest-check.js';
 import type { MigrateReport } from '../../migrate/report.js';
 import type { Prerequisite } from '../../migrate/requirements.js';
 import { blockersOf } from '../../migrate/requirements.js';
@@ -14,6 +17,9 @@ import { Control } from './control.js';
 import { makeMachine, parametersOf, type Side } from './machine.js';
 import type { DestinationSummary, Tell } from './messages.js';
 import { Recording } from './record.js';
+
+/** What the guest's drivers get for their set-up beside `--patience`, in milliseconds. */
+const BRING_UP = 10_000;
 
 /** A prerequisite is not met: nothing was started. */
 export class PrerequisiteError extends UsageError {
@@ -31,7 +37,7 @@ interface Setting {
 async function setUp(flags: MigrateFlags, side: Side, tell: Tell): Promise<Setting> {
   const recording = flags.record === undefined ? null : new Recording(flags.record);
   const vm = await makeMachine(flags, side, recording?.sink ?? null);
-  vm.onRunning = (running) => tell({ kind: 'running', side, running });
+  vm.onRunning = (running) => tell({ kind: 'running', side, running, t: Chronicle.now() });
   vm.chronicle.tell({ kind: 'vmm_version', name: 'stopcopy', version: packageVersion() });
   for (const name of parametersOf(flags).capabilities)
     vm.chronicle.tell({ kind: 'capability', name, on: true });
@@ -48,11 +54,19 @@ export async function runSourceSide(flags: MigrateFlags, tell: Tell): Promise<Mi
   if (prerequisites.some(({ ok }) => !ok)) throw new PrerequisiteError(prerequisites);
   let migration: SourceMigration | null = null;
   let control: Control | null = null;
-  const cancel = () => void migration?.cancel();
-  process.on('SIGINT', cancel);
+  let late = false;
+  /** Cancels; where it is too late for that a second interrupt ends this side, whatever becomes of the VM. */
+  const interrupt = () => {
+    if (migration?.cancel()) return;
+    if (late) process.exit(128 + constants.signals.SIGINT);
+    late = true;
+    control?.giveUp();
+  };
   try {
     if (flags.control !== undefined) control = await Control.open(flags.control, () => migration, vm);
     await vm.start();
+    if (!(await guestIsUp(vm, flags.patience + BRING_UP)))
+      throw new UsageError("the guest's drivers do not come up, so there is nothing to migrate");
     await sleep(flags.runFor);
     const report = await connected(
       runSource({
@@ -60,20 +74,28 @@ export async function runSourceSide(flags: MigrateFlags, tell: Tell): Promise<Mi
         to,
         parameters,
         patience: flags.patience,
+        onWait: (milliseconds) => tell({ kind: 'waiting', uri: formatUri(to), milliseconds }),
+        onPrerequisites: (list) => tell({ kind: 'prerequisites', list }),
         onProgress: (progress) => tell({ kind: 'progress', progress }),
         onStart: (started) => {
           migration = started;
-          if (flags.cancelAfter !== undefined) setTimeout(cancel, flags.cancelAfter).unref();
+          process.on('SIGINT', interrupt);
+          if (flags.cancelAfter !== undefined) setTimeout(() => started.cancel(), flags.cancelAfter).unref();
         },
       }),
     );
-    const whole = { ...report, prerequisites, advice: adviceFor(report, flags) };
+    const whole = {
+      ...report,
+      prerequisites: [...prerequisites, ...report.prerequisites],
+      advice: adviceFor(report, flags),
+    };
     recording?.flush();
     tell({ kind: 'report', report: whole });
     if (report.outcome === 'ambiguous') await control?.waitForEnd();
+    if (report.outcome === 'ambiguous' && vm.running) await checkGuest(vm, flags.patience);
     return whole;
   } finally {
-    process.off('SIGINT', cancel);
+    process.off('SIGINT', interrupt);
     vm.dispose();
     await control?.close();
     recording?.close();
@@ -127,11 +149,9 @@ async function connected<T>(run: Promise<T>): Promise<T> {
 
 function adviceFor({ outcome }: MigrateReport, { control }: MigrateFlags): string | null {
   if (outcome !== 'ambiguous') return null;
-  const ask =
-    'The connection broke between the last byte to the destination and its answer, so the VM may run there. It stays stopped here. Look at the destination';
-  const how = (word: string) =>
-    control === undefined
-      ? `(start the source with --control PATH for) ${word}`
-      : `stopcopy migrate --control ${control} ${word}`;
-  return `${ask}: if the VM runs there, ${how('quit')}; if it certainly does not, ${how('cont')}`;
+  const why = 'The VM was handed over, and no answer of the destination has come, so it may run there.';
+  if (control === undefined)
+    return `${why} This source ends, and its stopped VM with it; with --control PATH it waits to be told.`;
+  const command = `stopcopy migrate --control ${control}`;
+  return `${why} It stays stopped here. Look at the destination: if the VM runs there, ${command} quit; if it certainly does not, ${command} cont`;
 }
