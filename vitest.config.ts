@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -5,6 +6,8 @@ const file = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 
 /** Devices import the package by its name, as a vendor's do; tests run the sources and not the build. */
 export default defineConfig({
+  // On two cores vitest would leave one to itself, which hardly needs it.
+  test: { maxWorkers: Math.max(2, availableParallelism() - 1) },
   resolve: {
     alias: [
       { find: /^stopcopy$/, replacement: file('src/index.ts') },

@@ -185,7 +185,11 @@ export class DestinationMigration implements StreamSink {
 
   async #atEnd(): Promise<void> {
     if (this.#over) return;
-    if (!this.#ended) this.#reader.end();
+    if (!this.#ended) {
+      this.#reader.end();
+      // The vmdescription may be missing: everything that counts was there before it.
+      this.#end();
+    }
     await this.#work();
   }
 

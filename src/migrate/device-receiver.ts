@@ -98,29 +98,26 @@ export class DeviceReceiver {
   /** Writes the packets that are due. Each is taken out before it is written, so that none is written twice. */
   async loadDue(config: (payload: Uint8Array) => Promise<void>): Promise<void> {
     if (!this.#threadStarted || this.#loading) return;
+    // One at a time: a device may take a packet in parts, and other channels bring packets meanwhile.
     this.#loading = true;
     try {
-      await this.#writeDue(config);
+      for (let due = this.#queue.get(this.#next); due !== undefined; due = this.#queue.get(this.#next)) {
+        const index = this.#next++;
+        this.#queue.delete(index);
+        this.#queued -= due.data.length;
+        if (due.config) {
+          this.device.tell({ kind: 'load_buffers_done' });
+          await config(due.data);
+          this.complete = true;
+          this.device.tell({ kind: 'load_thread_end' });
+          return;
+        }
+        this.device.tell({ kind: 'load_buffer_start', index });
+        await this.write(due.data);
+        this.device.tell({ kind: 'load_buffer_end', index });
+      }
     } finally {
       this.#loading = false;
-    }
-  }
-
-  async #writeDue(config: (payload: Uint8Array) => Promise<void>): Promise<void> {
-    for (let due = this.#queue.get(this.#next); due !== undefined; due = this.#queue.get(this.#next)) {
-      const index = this.#next++;
-      this.#queue.delete(index);
-      this.#queued -= due.data.length;
-      if (due.config) {
-        this.device.tell({ kind: 'load_buffers_done' });
-        await config(due.data);
-        this.complete = true;
-        this.device.tell({ kind: 'load_thread_end' });
-        return;
-      }
-      this.device.tell({ kind: 'load_buffer_start', index });
-      await this.write(due.data);
-      this.device.tell({ kind: 'load_buffer_end', index });
     }
   }
 

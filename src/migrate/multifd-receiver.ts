@@ -82,6 +82,8 @@ export class MultifdReceiver {
           `multifd channel ${channel} is damaged: its checksum is not that of the source`,
         );
     }
+    // What has come may still be on its way into a device.
+    await Promise.all(this.#lanes.map(({ settled }) => settled));
   }
 
   async #more(deadline: number, channel: number): Promise<void> {
@@ -109,6 +111,8 @@ class LaneReader {
   readonly #handler: DevicePacketHandler;
   /** Why nothing more comes; null as long as something may. */
   end: Error | null = null;
+  /** Done when all that has come was handled. */
+  settled: Promise<void> = Promise.resolve();
   readonly #page = new Uint8Array(PAGE_SIZE);
   #filled = 0;
   #packet = 0;
@@ -134,7 +138,13 @@ class LaneReader {
     return this.#reader.checksum;
   }
 
-  async write(block: Uint8Array): Promise<void> {
+  /** Takes a block; done when the device state in it was handled. */
+  write(block: Uint8Array): Promise<void> {
+    this.settled = this.#take(block);
+    return this.settled;
+  }
+
+  async #take(block: Uint8Array): Promise<void> {
     this.#reader.write(block);
     for (let work = this.#ready.shift(); work !== undefined; work = this.#ready.shift()) await work();
   }

@@ -134,7 +134,8 @@ export function complaints({ report, destination, ran, killed, idle }: Aftermath
   }
   const alive = (side: Side) => killed?.side !== side && ran[side].at(-1)?.to === null;
   const nowhere = !alive('source') && !alive('destination');
-  const itsHostDied = killed !== null && ran[killed.side].at(-1)?.to === null;
+  // A VM dies with its host: with the source up to the end, with the destination once that has taken it over.
+  const itsHostDied = killed?.side === (report?.outcome === 'completed' ? 'destination' : 'source');
   if (nowhere && !itsHostDied && report?.outcome !== 'ambiguous')
     wrong.push('the VM runs nowhere, and nothing says why');
   if (killed?.side !== 'source' && report === null) wrong.push('the source has ended without a report');

@@ -12,6 +12,12 @@ export interface Ended {
 /** The environment of the person who runs the tests must not change what the command prints. */
 const PLAIN = { NO_COLOR: '', FORCE_COLOR: '', NODE_OPTIONS: '' };
 
+/** What a test that has failed has left behind. */
+const alive = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+
 /** The built command as a process that runs beside the test. */
 export class Running {
   out = '';
@@ -30,6 +36,7 @@ export class Running {
       env: { ...process.env, ...PLAIN, ...env },
       stdio: ['ignore', 'pipe', 'pipe', ...fds],
     });
+    alive.add(this.child);
     this.child.stdout!.on('data', (data) => {
       this.out += data;
       this.#wake();
@@ -40,6 +47,7 @@ export class Running {
     });
     this.ended = new Promise((resolve) => {
       this.child.on('close', (code, signal) => {
+        alive.delete(this.child);
         resolve({ code, signal, out: this.out, err: this.err });
         this.#wake();
       });
