@@ -12,7 +12,8 @@
  * | QEMU: an error after STOP_COPY does not end the migration | a fault of the VMM; VFIO-FSM-13 and VMM-DST-05 judge it |
  * | mtty, hisi: bytes that were refused are loaded all the same | shows only to a test that leaves RESUMING after a refused write, which a VMM must not do; VFIO-SES-10 judges it |
  * | hisi: EFAULT where a header is not compatible | no text says which number it has to be |
- * | ice: Rx tail holds the offset of its register, VLAN list index not set, MSI-X bound, Tx head wrong | values inside a record of one device: the `published` personalities of `e810-vf` have them |
+ * | ice: Rx tail holds the offset of its register | a value inside a record of one device: the `published` personality of `e810-vf` has it |
+ * | ice: VLAN list index not set, MSI-X bound, Tx head wrong when memory is short | undefined or wrong values inside the kernel; what they come to depends on what lay there |
  * | ice: lengths of records are not checked, the length of the file grows with each write | as above; what user space sees of it is `truncation-unnoticed` |
  * | ice, record and replay: requests beyond the 1000th are refused, some settings are not recorded | inside the log of one device: the `published` personality has them |
  * | ice: an image is built although the suspend has failed | `suspend-ignored` |
