@@ -8,7 +8,12 @@ const file = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 export default defineConfig({
   // On two cores vitest would leave one to itself, which hardly needs it.
   // And no test is there to measure: a busy machine must not fail one.
-  test: { maxWorkers: Math.max(2, availableParallelism() - 1), testTimeout: 60_000, hookTimeout: 60_000 },
+  test: {
+    maxWorkers: Math.max(2, availableParallelism() - 1),
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    setupFiles: ['test/support/setup.ts'],
+  },
   resolve: {
     alias: [
       { find: /^stopcopy$/, replacement: file('src/index.ts') },

@@ -123,7 +123,8 @@ export class Bench {
 
   /** Puts a request into the ATQ and rings the doorbell. Returns the index of its descriptor. */
   post(opcode: number, payload: Uint8Array = new Uint8Array(0), over: object = {}): number {
-    const index = this.read(REG.VF_ATQT1);
+    // A tail that was spoilt before is taken as the hardware takes it: a place in the ring.
+    const index = this.read(REG.VF_ATQT1) % MAILBOX;
     const addr_low = AT.atqBuffers + index * BUFFER;
     this.memory.put(addr_low, payload);
     const large = payload.length > 512 ? FLAGS.LB : 0;
