@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { migrateFlags } from '../../src/cli/commands/migrate.js';
 import { runMigrate } from '../../src/cli/commands/migrate-run.js';
 import { UsageError } from '../../src/cli/exit.js';
-import { flagsOf, Host } from '../migrate/two-sides.js';
+import { Host } from '../migrate/two-sides.js';
 
 /** What the command says to options that make no migration. */
 async function refusal(options: readonly string[], word?: string): Promise<string> {
-  const error = await runMigrate(word, flagsOf(options)).catch((reason: unknown) => reason);
+  const error = await runMigrate(word, migrateFlags(options)).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(UsageError);
   return (error as Error).message;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { type E810VfFactoryOptions, e810VfFactory, Uart } from '../../devices/index.js';
+import { migrateFlags } from '../../src/cli/commands/migrate.js';
 import { parametersOf } from '../../src/cli/migrate/machine.js';
 import { Chronicle } from '../../src/migrate/chronicle.js';
 import { dirtyTracker } from '../../src/migrate/dirty/index.js';
@@ -15,7 +16,7 @@ import { DeviceError, MSIX_CONTROL, MSIX_ENTRY, X86_MSI } from '../../src/uapi/i
 import { MAC } from '../devices/e810-fixture.js';
 import { transfer } from '../devices/e810-lab.js';
 import { type MachineSlot, machineSlot, moveFunction, plugged } from '../devices/machine-slot.js';
-import { flagsOf, type Host, judged, migrate, migration } from './two-sides.js';
+import { type Host, judged, migrate, migration } from './two-sides.js';
 
 const TIMEOUT = 60_000;
 const VECTORS = 3;
@@ -115,7 +116,7 @@ async function moved(before: (from: Bell) => Promise<void>, options: readonly st
   const events: TraceEvent[] = [];
   const [from, to] = [new Bell('source', events), new Bell('destination', events)];
   const host = (bell: Bell): Host =>
-    ({ vm: bell.vm, flags: flagsOf([...options, '--patience', '2000']), events }) as unknown as Host;
+    ({ vm: bell.vm, flags: migrateFlags([...options, '--patience', '2000']), events }) as unknown as Host;
   for (const { vm } of [from, to]) await vm.open();
   await from.vm.start();
   await before(from);

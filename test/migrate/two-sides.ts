@@ -1,9 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { MigrateFlags } from '../../src/cli/commands/migrate.js';
+import { type MigrateFlags, migrateFlags } from '../../src/cli/commands/migrate.js';
 import { makeMachine, parametersOf } from '../../src/cli/migrate/machine.js';
-import { makeProgram } from '../../src/cli/program.js';
 import { validateEvents } from '../../src/index.js';
 import { guestIsUp } from '../../src/migrate/guest-check.js';
 import type { MigrateReport } from '../../src/migrate/report.js';
@@ -13,13 +12,6 @@ import type { SourceMigration } from '../../src/migrate/source.js';
 import type { VirtualMachine } from '../../src/migrate/virtual-machine.js';
 import type { TraceEvent } from '../../src/trace/event.js';
 import { parseUri } from '../../src/transport/index.js';
-
-/** The options of `stopcopy migrate`, as the command line reads them. */
-export function flagsOf(options: readonly string[]): MigrateFlags {
-  const command = makeProgram().commands.find((each) => each.name() === 'migrate')!;
-  command.parseOptions([...options]);
-  return command.opts<MigrateFlags>();
-}
 
 /** Small and quick: what the tests add to their options. */
 const QUICK = ['--ram', '48M', '--working-set', '2M', '--dirty-rate', '500', '--patience', '3000'];
@@ -44,7 +36,7 @@ export class Host {
     options: readonly string[],
     name: string = side,
   ): Promise<Host> {
-    const flags = flagsOf([...QUICK, ...options]);
+    const flags = migrateFlags([...QUICK, ...options]);
     const events: TraceEvent[] = [];
     const vm = await makeMachine(flags, side, (event) => events.push({ ...event, host: name }));
     for (const name of parametersOf(flags).capabilities)

@@ -3,9 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { MigrateFlags } from '../../src/cli/commands/migrate.js';
+import { type MigrateFlags, migrateFlags } from '../../src/cli/commands/migrate.js';
 import type { DestinationSummary, SideMessage } from '../../src/cli/migrate/messages.js';
-import { makeProgram } from '../../src/cli/program.js';
 import type { MigrateReport } from '../../src/migrate/report.js';
 import { cuttingProxy, type Faults } from './cutting-proxy.js';
 
@@ -31,13 +30,6 @@ export interface Aftermath {
   killed: { side: Side; at: number } | null;
   /** What the destination said when no migration has come; null when one has. */
   idle: string | null;
-}
-
-/** Options as the command line makes them. */
-export function flagsOf(options: readonly string[]): MigrateFlags {
-  const command = makeProgram().commands.find((each) => each.name() === 'migrate')!;
-  command.parseOptions([...options]);
-  return command.opts<MigrateFlags>();
 }
 
 const now = () => Number(process.hrtime.bigint() / 1000n);
@@ -89,7 +81,7 @@ class Watched {
 export async function disaster({ options, kill, faults }: Disaster): Promise<Aftermath> {
   const folder = mkdtempSync(join(tmpdir(), 'stopcopy-chaos-'));
   const target = `unix:${join(folder, 'destination')}`;
-  const flags = flagsOf(options);
+  const flags = migrateFlags(options);
   const destination = new Watched('destination', { ...flags, incoming: target });
   try {
     await destination.told('listening');
