@@ -28,6 +28,8 @@ export interface Aftermath {
   ran: Record<Side, { from: number; to: number | null }[]>;
   /** A side that was killed, and when. */
   killed: { side: Side; at: number } | null;
+  /** What the source said when it could not even begin. */
+  error: string | null;
   /** What the destination said when no migration has come; null when one has. */
   idle: string | null;
 }
@@ -39,6 +41,7 @@ class Watched {
   result: DestinationSummary | null = null;
   error: string | null = null;
   readonly ran: { from: number; to: number | null }[] = [];
+  /** Ended, and all that it said has come: 'exit' alone may be told before the last messages. */
   readonly ended: Promise<void>;
   readonly #child: ChildProcess;
   #waiting: [string, () => void][] = [];
@@ -49,7 +52,7 @@ class Watched {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.#child.on('message', (message: SideMessage) => this.#take(message));
-    this.ended = new Promise((resolve) => this.#child.on('exit', () => resolve()));
+    this.ended = new Promise((resolve) => this.#child.on('close', () => resolve()));
   }
 
   #take(message: SideMessage): void {
@@ -107,7 +110,8 @@ export async function disaster({ options, kill, faults }: Disaster): Promise<Aft
     clearTimeout(late);
     const ran = { source: source.ran, destination: destination.ran };
     const idle = waits ? 'it still waited' : destination.error;
-    return { report: source.report, destination: destination.result, ran, killed, idle };
+    const { report, error } = source;
+    return { report, error, destination: destination.result, ran, killed, idle };
   } finally {
     destination.kill();
     rmSync(folder, { recursive: true, force: true });

@@ -41,7 +41,7 @@ class SideProcess {
       tell(message);
     });
     this.ended = new Promise((resolve) => {
-      this.#child.on('exit', () => resolve());
+      this.#child.on('close', () => resolve());
       this.#child.on('error', () => resolve());
     });
   }
