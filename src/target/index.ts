@@ -1,2 +1,10 @@
 /** Devices under observation and under test. */
 export { type RecorderOptions, recorded } from './recorded.js';
+export {
+  type GuestRig,
+  OPTIONAL_CALLS,
+  type OpenOptions,
+  type OptionalCall,
+  type Target,
+  TargetError,
+} from './target.js';
