@@ -16,8 +16,12 @@ const state = z
   .describe('requested state; a number where the header has none');
 const fd = count.describe('which data_fd: the n-th one that the case was given, from 0');
 
-/** Bytes to write: a part of the device's own image, perhaps with some of them changed. */
+/**
+ * Bytes to write: a part of the device's own image, perhaps with some of them changed. Both ends are cut to
+ * the image; a flip outside the part changes nothing.
+ */
 const data = z.strictObject({
+  of: fd.optional().describe('the image is all that the case has read from this data_fd so far'),
   from: z.number().int().describe('first byte of the image; below zero it counts from the end').default(0),
   to: z
     .number()

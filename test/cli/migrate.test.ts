@@ -18,7 +18,7 @@ describe('options that make no migration', () => {
     [
       'a model',
       ['--device', 'ixgbe', ...HERE],
-      /^--device ixgbe: no device model is called ixgbe; there are e810-vf, uart$/,
+      /^--device ixgbe: no device model is called ixgbe; there are e810-vf, uart, dma$/,
     ],
     [
       'an option',

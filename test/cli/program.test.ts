@@ -23,7 +23,10 @@ const COMMANDS = [
   'record',
   'convert',
   'inspect',
+  'generate',
+  'test',
   'migrate',
+  'serve',
   'demo',
   'completion',
 ];
@@ -67,7 +70,11 @@ describe('usage errors end with 2 and one line', () => {
     ['an unknown shell', ['completion', 'tcsh'], /bash, zsh, fish/],
     ['an unknown word for a running side', ['migrate', 'stop'], /cancel, cont, continue, quit, status/],
     ['a word without a running side', ['migrate', 'status'], /--control PATH/],
-    ['a device model that is not there', ['migrate', '--device', 'e1000'], /e1000; there are e810-vf, uart/],
+    [
+      'a device model that is not there',
+      ['migrate', '--device', 'e1000'],
+      /e1000; there are e810-vf, uart, dma/,
+    ],
     [
       'options that do not go together',
       ['migrate', '--personality', 'published', '--precopy'],
