@@ -4,9 +4,12 @@ import { addConvert } from './commands/convert.js';
 import { addDemo } from './commands/demo.js';
 import { addDescribe } from './commands/describe.js';
 import { addExplain } from './commands/explain.js';
+import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
 import { addMigrate } from './commands/migrate.js';
 import { addRecord } from './commands/record.js';
+import { addServe } from './commands/serve.js';
+import { addTest } from './commands/test.js';
 import { addValidate } from './commands/validate.js';
 import { packageVersion } from './package.js';
 
@@ -46,7 +49,10 @@ export function makeProgram(): Command {
     addRecord,
     addConvert,
     addInspect,
+    addGenerate,
+    addTest,
     addMigrate,
+    addServe,
     addDemo,
     addCompletion,
   ]) {

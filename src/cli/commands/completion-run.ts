@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { DEVICE_MODELS, FAULTS } from 'stopcopy/devices';
+import { CRITERION_NAMES, MODEL } from '../../generate/index.js';
 import { MACHINES } from '../../machines/index.js';
 import { RULES } from '../../rules/index.js';
 import { READERS } from '../../trace/readers/index.js';
@@ -16,9 +17,11 @@ const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
 export async function runCompletion(shell: keyof typeof SCRIPTS, program: Command): Promise<void> {
   const commands = commandWords(program, {
     machine: [...MACHINES.map(({ name }) => name), 'events'],
+    model: [MODEL],
     rule: RULES.map(({ id }) => id),
     '--format': READERS.map(({ format }) => format),
     '--reporter': REPORTERS.map(({ name }) => name),
+    '--coverage': CRITERION_NAMES,
     '--device': [...DEVICE_MODELS, 'none'],
     '--fault': ['list', ...FAULTS.map(({ name }) => name)],
   });

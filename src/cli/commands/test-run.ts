@@ -1,0 +1,170 @@
+import { openTarget } from 'stopcopy/devices';
+import { CRITERION_NAMES, type Criterion, generateSuite } from '../../generate/index.js';
+import { PROFILES } from '../../machines/profiles.js';
+import {
+  type DeviceFacts,
+  people,
+  type RunOptions,
+  type RunResult,
+  runSuite,
+  type TestReport,
+} from '../../run/index.js';
+import type { Suite } from '../../suite/index.js';
+import { TargetError } from '../../target/index.js';
+import { jsonText } from '../../text/json.js';
+import type { TraceEvent } from '../../trace/event.js';
+import { ndjsonHead, ndjsonLine } from '../../trace/writer.js';
+import { reporterNamed } from '../../validate/reporters/index.js';
+import { wantsColor } from '../color.js';
+import { EXIT, UsageError } from '../exit.js';
+import { fileOutput, type Output, stdoutOutput } from '../output.js';
+import { packageVersion } from '../package.js';
+import { RULE_TEXTS } from '../rule-texts.js';
+import { didYouMean } from '../suggest.js';
+import { CaseProgress } from '../test/case-progress.js';
+import { readSuite } from '../test/read-suite.js';
+import type { TestFlags } from './test.js';
+
+const EXIT_OF: Readonly<Record<TestReport['verdict'], number>> = {
+  pass: EXIT.ok,
+  fail: EXIT.violation,
+  error: EXIT.inconclusive,
+};
+
+/** What a suite tries when nobody says it; `guest` where the target has one. */
+const USUAL: readonly Criterion[] = ['requests', 'sessions', 'errors', 'm-complete'];
+
+/** Runs `stopcopy test` and returns its exit code. */
+export async function runTest(flags: TestFlags): Promise<number> {
+  checkFlags(flags);
+  const suite = flags.suite === undefined ? suiteMaker(flags) : readSuite(flags.suite);
+  const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
+  const recorder = flags.record === undefined ? null : new Recorder(fileOutput(flags.record));
+  const result = await run(flags, suite, recorder).finally(() => recorder?.end());
+  await output.write(await formOf(result, flags));
+  output.close();
+  return EXIT_OF[result.report.verdict];
+}
+
+function checkFlags({ suite, coverage, profile, format, json }: TestFlags): void {
+  if (suite !== undefined && coverage.length > 0)
+    throw new UsageError('--suite says what is tried; --coverage is for a suite that is made here');
+  for (const name of coverage)
+    if (!CRITERION_NAMES.some((each) => each === name))
+      throw new UsageError(
+        `unknown criterion '${name}'${didYouMean(name, CRITERION_NAMES)}; there are ${CRITERION_NAMES.join(', ')}`,
+      );
+  const profiles = ['uapi', ...PROFILES.map(({ name }) => name)];
+  if (profile !== undefined && !profiles.includes(profile))
+    throw new UsageError(
+      `unknown profile '${profile}'${didYouMean(profile, profiles)}; there are ${profiles.join(', ')}`,
+    );
+  if (json && format !== 'people' && format !== 'json')
+    throw new UsageError(`--json and --format ${format} are two forms; choose one`);
+}
+
+function suiteMaker({ coverage, seed }: TestFlags): (facts: DeviceFacts) => Suite {
+  return ({ capabilities, lacks, scenarios }) => {
+    const usual: Criterion[] = scenarios.length > 0 ? [...USUAL, 'guest'] : [...USUAL];
+    const criteria = coverage.length > 0 ? (coverage as Criterion[]) : usual;
+    return generateSuite({ capabilities, lacks, scenarios, seed, coverage: criteria });
+  };
+}
+
+async function run(
+  flags: TestFlags,
+  suite: RunOptions['suite'],
+  recorder: Recorder | null,
+): Promise<RunResult> {
+  const progress = new CaseProgress();
+  try {
+    return await runSuite({
+      target: openTarget(flags.target, flags.seed),
+      suite,
+      only: flags.only,
+      profile: flags.profile,
+      timeout: flags.timeout,
+      maxFailures: flags.maxFailures,
+      ...(flags.shrink ? {} : { shrinkTries: 0 }),
+      emit: (event) => recorder?.take(event),
+      progress: (done, total, failures) => progress.update(done, total, failures),
+    });
+  } catch (error) {
+    if (error instanceof TargetError || error instanceof RangeError) throw new UsageError(error.message);
+    throw error;
+  } finally {
+    progress.end();
+  }
+}
+
+async function formOf({ report, findings }: RunResult, flags: TestFlags): Promise<Iterable<string>> {
+  const color = flags.output === undefined && wantsColor(flags.color);
+  const format = flags.json ? 'json' : flags.format;
+  if (format === 'json') return jsonText(report);
+  if (format === 'people') return people(report, { color, replay: (id) => replayCommand(flags, id) });
+  const render = await reporterNamed(format)!.load();
+  const cwd = process.cwd();
+  return render(findings, {
+    version: packageVersion(),
+    cwd,
+    root: process.env.GITHUB_WORKSPACE || cwd,
+    rules: RULE_TEXTS,
+    failOn: 'should',
+    color,
+    quiet: false,
+    excerpts: new Map(),
+  });
+}
+
+/** The command line that runs one case again, as this run has it. */
+function replayCommand(flags: TestFlags, id: string): string {
+  const words = [
+    'stopcopy test --target',
+    quoted(flags.target),
+    ...(flags.suite === undefined ? [] : ['--suite', quoted(flags.suite)]),
+    ...(flags.coverage.length > 0 ? ['--coverage', quoted(flags.coverage.join(','))] : []),
+    ...(flags.profile === undefined ? [] : ['--profile', quoted(flags.profile)]),
+    ...(flags.seed === 1 ? [] : ['--seed', String(flags.seed)]),
+    '--only',
+    quoted(id),
+  ];
+  return words.join(' ');
+}
+
+/** A word as a shell takes it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Lines that are gathered before they are written. */
+const BATCH = 1000;
+
+/** Writes the events of a run. */
+class Recorder {
+  readonly #output: Output;
+  #lines: string[] = [ndjsonHead()];
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  take(event: TraceEvent): void {
+    this.#lines.push(ndjsonLine(event));
+    if (this.#lines.length >= BATCH) this.#flush();
+  }
+
+  #flush(): void {
+    const lines = this.#lines;
+    this.#lines = [];
+    this.#writing = this.#writing.then(() => this.#output.write(lines));
+    // The error is told when the run has ended.
+    this.#writing.catch(() => {});
+  }
+
+  async end(): Promise<void> {
+    this.#flush();
+    await this.#writing;
+    this.#output.close();
+  }
+}

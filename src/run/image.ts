@@ -1,0 +1,1 @@
+export { IMAGE_CASE, imageCase } from '../suite/index.js';
