@@ -1,6 +1,8 @@
+import { type CapabilitySet, capabilitySet } from 'stopcopy/machines';
 import type { DeviceFactory } from 'stopcopy/migrate';
-import { e810VfFactory } from './e810-vf/factory.js';
-import { FAULTS, faultNamed, faulty } from './faults/index.js';
+import { dmaFactory } from './dma/factory.js';
+import { type E810VfFactoryOptions, e810VfFactory } from './e810-vf/factory.js';
+import { FAULTS, type Fault, faultNamed, faulty } from './faults/index.js';
 import { uartFactory } from './uart/factory.js';
 
 /** What every device of a machine may be made with; a device's own text says otherwise where it wants. */
@@ -15,10 +17,34 @@ export interface DeviceDefaults {
   readonly dmaLogging: boolean;
   /** Name of a fault. */
   readonly fault?: string;
+  /** VSI number of a VF on this host; default 1, as newer PF drivers give it to every VF. */
+  readonly vsiId?: number;
+  /** The guest of a VF, and how far the host trusts it. */
+  readonly guest?: Pick<E810VfFactoryOptions, 'ringLength' | 'churn' | 'trusted'>;
 }
 
+/** Where nobody says otherwise. */
+export const DEVICE_DEFAULTS: DeviceDefaults = {
+  index: 0,
+  seed: 1,
+  generation: 'b',
+  personality: 'uapi',
+  queuePairs: 4,
+  preCopy: false,
+  dmaLogging: false,
+};
+
 /** Models that a machine can have. */
-export const DEVICE_MODELS = ['e810-vf', 'uart'] as const;
+export const DEVICE_MODELS = ['e810-vf', 'uart', 'dma'] as const;
+export type DeviceModel = (typeof DEVICE_MODELS)[number];
+
+/** What a text says. */
+export interface CatalogDevice {
+  readonly model: DeviceModel;
+  /** Without the fault. */
+  readonly factory: DeviceFactory;
+  readonly fault: Fault | null;
+}
 
 /** The values that an option of a device may have. */
 const CHOICES = {
@@ -28,43 +54,60 @@ const CHOICES = {
 
 /**
  * A device from its text: a model, and options of its own behind a question mark, as in
- * `e810-vf?generation=a&personality=published&queues=2&vsi=12&precopy&dma-logging&fault=late-load`.
+ * `e810-vf?generation=a&personality=published&queues=2&vsi=12&precopy&dma-logging&fault=late-load`. A `uart` and
+ * a `dma` offer all that a device can; `uart?capabilities=stop-copy,p2p` offers less.
  * @throws RangeError when there is no such model, option, value or fault
  */
-export function deviceFactory(text: string, defaults: DeviceDefaults): DeviceFactory {
-  const [model = '', query = ''] = text.split('?', 2);
+export function catalogDevice(text: string, defaults: DeviceDefaults): CatalogDevice {
+  const [name = '', query = ''] = text.split('?', 2);
   const options = new URLSearchParams(query);
-  const factory = factoryOf(model, options, defaults);
-  const name = options.get('fault') ?? defaults.fault;
-  if (name === undefined) return factory;
-  const fault = faultNamed(name);
-  if (fault === undefined)
-    throw new RangeError(
-      `no fault is called ${name}; there are ${FAULTS.map((each) => each.name).join(', ')}`,
-    );
-  return faulty(factory, fault, defaults.seed);
+  const model = DEVICE_MODELS.find((each) => each === name);
+  if (model === undefined)
+    throw new RangeError(`no device model is called ${name || '""'}; there are ${DEVICE_MODELS.join(', ')}`);
+  return { model, factory: FACTORIES[model](options, defaults), fault: faultOf(options, defaults) };
 }
 
-function factoryOf(model: string, options: URLSearchParams, defaults: DeviceDefaults): DeviceFactory {
-  if (model === 'uart') {
-    checkNames(options, ['fault']);
-    return uartFactory;
-  }
-  if (model !== 'e810-vf')
-    throw new RangeError(`no device model is called ${model || '""'}; there are ${DEVICE_MODELS.join(', ')}`);
-  checkNames(options, ['generation', 'personality', 'queues', 'vsi', 'precopy', 'dma-logging', 'fault']);
-  const { index, seed } = defaults;
-  return e810VfFactory({
-    seed,
-    generation: choice(options, 'generation', defaults.generation),
-    personality: choice(options, 'personality', defaults.personality),
-    queuePairs: count(options, 'queues', 16) ?? defaults.queuePairs,
-    preCopy: options.has('precopy') || defaults.preCopy,
-    dmaLogging: options.has('dma-logging') || defaults.dmaLogging,
-    hostMac: Uint8Array.of(0x02, 0x53, 0x43, 0x00, 0x00, index + 1),
-    // Newer PF drivers give every VF the number 1.
-    vsiId: count(options, 'vsi', 0xffff) ?? 1,
-  });
+/** The device of a text, with its fault. @throws RangeError as `catalogDevice` does */
+export function deviceFactory(text: string, defaults: DeviceDefaults): DeviceFactory {
+  const { factory, fault } = catalogDevice(text, defaults);
+  return fault === null ? factory : faulty(factory, fault, defaults.seed);
+}
+
+function faultOf(options: URLSearchParams, defaults: DeviceDefaults): Fault | null {
+  const name = options.get('fault') ?? defaults.fault;
+  if (name === undefined) return null;
+  const fault = faultNamed(name);
+  if (fault !== undefined) return fault;
+  throw new RangeError(`no fault is called ${name}; there are ${FAULTS.map((each) => each.name).join(', ')}`);
+}
+
+type Make = (options: URLSearchParams, defaults: DeviceDefaults) => DeviceFactory;
+
+const FACTORIES: Readonly<Record<DeviceModel, Make>> = {
+  uart: (options) => uartFactory(capabilitiesOf(options)),
+  dma: (options) => dmaFactory(capabilitiesOf(options)),
+  'e810-vf': (options, defaults) => {
+    checkNames(options, ['generation', 'personality', 'queues', 'vsi', 'precopy', 'dma-logging', 'fault']);
+    const { index, seed, guest, vsiId } = defaults;
+    return e810VfFactory({
+      ...guest,
+      seed,
+      generation: choice(options, 'generation', defaults.generation),
+      personality: choice(options, 'personality', defaults.personality),
+      queuePairs: count(options, 'queues', 16) ?? defaults.queuePairs,
+      preCopy: options.has('precopy') || defaults.preCopy,
+      dmaLogging: options.has('dma-logging') || defaults.dmaLogging,
+      hostMac: Uint8Array.of(0x02, 0x53, 0x43, 0x00, 0x00, index + 1),
+      vsiId: count(options, 'vsi', 0xffff) ?? vsiId ?? 1,
+    });
+  },
+};
+
+/** What a device offers, of those that can offer all; undefined where the text does not say. */
+function capabilitiesOf(options: URLSearchParams): CapabilitySet | undefined {
+  checkNames(options, ['capabilities', 'fault']);
+  const names = options.get('capabilities');
+  return names === null ? undefined : capabilitySet(names.split(',').filter((name) => name !== ''));
 }
 
 function checkNames(options: URLSearchParams, known: readonly string[]): void {

@@ -1,5 +1,5 @@
 /** Devices that migrate: what helps to write one, and models. What a device is stands in `stopcopy/uapi`. */
-export { DEVICE_MODELS, type DeviceDefaults, deviceFactory } from './catalog.js';
+export { DEVICE_DEFAULTS, DEVICE_MODELS, type DeviceDefaults, deviceFactory } from './catalog.js';
 export { DmaLog } from './dma-log.js';
 export * from './e810-vf/index.js';
 export { FAULTS, type Fault, faultNamed, faulty } from './faults/index.js';
@@ -10,5 +10,7 @@ export {
   MigratableDevice,
   type SaveSession,
 } from './migratable.js';
+export { mockTarget } from './mock-target.js';
+export { openTarget } from './open-target.js';
 export { SaveStream } from './save-stream.js';
 export { Uart } from './uart/uart.js';

@@ -1,22 +1,6 @@
 /**
- * Mistakes that drivers were seen to make, as wrappers that any device can be put into.
- *
- * Not among them, for they do not show at the boundary of a device, in its stream or in guest memory:
- *
- * | what was seen | why not |
- * |---|---|
- * | hisi: a reset that runs into the reset of the whole device takes for ever | a call without an answer; a trace ends before "for ever" |
- * | hisi, ice: interrupts that were pending at the stop are not raised again | interrupts pass by what is wrapped here; the `published` personalities of `e810-vf` lose them, and the guest's driver complains |
- * | pds, mlx5, xe, type1, ice: leaks, use after free and double free on error paths | memory of the kernel |
- * | mlx5: images above 512 MB fail outright | the smaller half of it is `pre-copy-read-fails`: the VMM has to fall back |
- * | QEMU: an error after STOP_COPY does not end the migration | a fault of the VMM; VFIO-FSM-13 and VMM-DST-05 judge it |
- * | mtty, hisi: bytes that were refused are loaded all the same | shows only to a test that leaves RESUMING after a refused write, which a VMM must not do; VFIO-SES-10 judges it |
- * | hisi: EFAULT where a header is not compatible | no text says which number it has to be |
- * | ice: Rx tail holds the offset of its register | a value inside a record of one device: the `published` personality of `e810-vf` has it |
- * | ice: VLAN list index not set, MSI-X bound, Tx head wrong when memory is short | undefined or wrong values inside the kernel; what they come to depends on what lay there |
- * | ice: lengths of records are not checked, the length of the file grows with each write | as above; what user space sees of it is `truncation-unnoticed` |
- * | ice, record and replay: requests beyond the 1000th are refused, some settings are not recorded | inside the log of one device: the `published` personality has them |
- * | ice: an image is built although the suspend has failed | `suspend-ignored` |
+ * Mistakes that drivers were seen to make, as wrappers that any device can be put into. `KNOWN_BUGS` says what
+ * stands for which, and what nothing stands for.
  */
 import type { DeviceFactory, MachineDevice } from 'stopcopy/migrate';
 import type { Fault } from './fault.js';
@@ -26,6 +10,7 @@ import { READING_FAULTS } from './reading.js';
 import { STATE_FAULTS } from './states.js';
 import { WatchedMemory } from './watched-memory.js';
 
+export { KNOWN_BUGS, type KnownBug } from './bugs.js';
 export type { Fault, FaultNeed, FaultTools } from './fault.js';
 export {
   allClean,

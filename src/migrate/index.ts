@@ -21,6 +21,7 @@ export type {
   Slot,
 } from './machine.js';
 export { type CapabilityName, DEFAULT_PARAMETERS, type MigrationParameters } from './parameters.js';
+export { PciSlot } from './pci-slot.js';
 export { GuestRam, gatherPages, PAGE_SIZE, PageScan } from './ram/index.js';
 export { MIGRATE_SCHEMA, type MigrateReport, type Outcome, type Progress } from './report.js';
 export { blockersOf, type Prerequisite, requirementsOf } from './requirements.js';

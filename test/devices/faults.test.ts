@@ -5,34 +5,39 @@ import {
   faultNamed,
   faultRandom,
   faulty,
+  KNOWN_BUGS,
   shiftedByOffset,
 } from '../../devices/faults/index.js';
+import { mockGuestRig } from '../../devices/lab/index.js';
+import { PagedMemory } from '../../devices/lab/paged-memory.js';
 import { uartFactory } from '../../devices/uart/factory.js';
 import { validateEvents } from '../../src/index.js';
-import { CAPABILITY_SETS, type CapabilitySet } from '../../src/machines/index.js';
+import { CAPABILITY_SETS, type CapabilitySet, capabilityNames } from '../../src/machines/index.js';
 import type { Slot } from '../../src/migrate/index.js';
 import { PciSlot } from '../../src/migrate/pci-slot.js';
 import { ruleNamed } from '../../src/rules/index.js';
+import { type TraceEvent, traceEventSchema } from '../../src/trace/index.js';
 import { DirtyBitmap } from '../../src/uapi/index.js';
-import { PagedMemory } from './lab-dma.js';
-import { DMA, type Subject, UART } from './lab-guest.js';
-import { play, SCENARIOS } from './lab-scenarios.js';
 
-const SUBJECTS = [UART, DMA];
+const MODELS = ['uart', 'dma'] as const;
+type Model = (typeof MODELS)[number];
 /** With all a device can offer, and with the least. */
 const SETS = [CAPABILITY_SETS[3]!, CAPABILITY_SETS[0]!];
-const hasWhatItNeeds = ({ needs }: Fault, subject: Subject, caps: CapabilitySet): boolean =>
+const hasWhatItNeeds = ({ needs }: Fault, model: Model, caps: CapabilitySet): boolean =>
   needs.every((need) => {
     if (need === 'pre-copy') return caps.preCopy;
-    return need === 'p2p' ? caps.p2p : subject === DMA;
+    return need === 'p2p' ? caps.p2p : model === 'dma';
   });
 
 /** What is found in each scenario, as `scenario: rule`, with what it says; and the scenarios that did not end. */
-async function foundIn(fault: Fault | null, subject: Subject, capabilities: CapabilitySet) {
+async function foundIn(fault: Fault | null, model: Model, capabilities: CapabilitySet) {
   const found = new Map<string, string>();
   const ends: string[] = [];
-  for (const name of Object.keys(SCENARIOS)) {
-    const { events, ended } = await play(name, { subject, capabilities, fault, seed: 1 });
+  const of = fault === null ? '' : `&fault=${fault.name}`;
+  const rig = mockGuestRig(`${model}?capabilities=${capabilityNames(capabilities)}${of}`, 1);
+  for (const name of rig.scenarios) {
+    const events: TraceEvent[] = [];
+    const ended = await rig.play(name, (event) => events.push(traceEventSchema.parse(event)));
     if (ended !== null) ends.push(`${name}: ${ended}`);
     for (const { rule, level, message } of validateEvents(events).violations)
       found.set(`${name}: ${rule}`, `${level}: ${message}`);
@@ -43,26 +48,25 @@ async function foundIn(fault: Fault | null, subject: Subject, capabilities: Capa
 /** A stream that the VMM spoils is refused, and nobody can tell from outside that it was the VMM. */
 const FOUND_WITHOUT_FAULT = ['foreign: VFIO-SES-16'];
 
-const name = ({ p2p, preCopy }: CapabilitySet) =>
-  `stop-copy${p2p ? ', p2p' : ''}${preCopy ? ', pre-copy' : ''}`;
+const name = (caps: CapabilitySet) => capabilityNames(caps).join(', ');
 
 /** By fault: rules that have found it. */
 const finders = new Map<string, Set<string>>();
 
-describe.each(SUBJECTS)('$name', (subject) => {
+describe.each(MODELS)('%s', (model) => {
   test.each(CAPABILITY_SETS.map((caps) => [name(caps), caps] as const))(
     '%s: without a fault every scenario ends, and nothing is found',
     async (_name, caps) => {
-      const { found, ends } = await foundIn(null, subject, caps);
+      const { found, ends } = await foundIn(null, model, caps);
       expect([...found.keys()]).toEqual(FOUND_WITHOUT_FAULT);
       expect(ends).toEqual([]);
     },
   );
 
   describe.each(SETS.map((caps) => [name(caps), caps] as const))('%s', (_, caps) => {
-    const faults = FAULTS.filter((fault) => hasWhatItNeeds(fault, subject, caps));
+    const faults = FAULTS.filter((fault) => hasWhatItNeeds(fault, model, caps));
     test.each(faults.map((fault) => [fault.name, fault] as const))('%s is found', async (_name, fault) => {
-      const { found } = await foundIn(fault, subject, caps);
+      const { found } = await foundIn(fault, model, caps);
       const rules = [...found.keys()]
         .filter((each) => !FOUND_WITHOUT_FAULT.includes(each))
         .map((each) => each.split(': ')[1]!);
@@ -91,6 +95,16 @@ test('every fault has a name of its own, and rules that exist', () => {
   expect(faultNamed('no such fault')).toBeUndefined();
 });
 
+test('every fault stands for a known bug, and every bug has what stands for it, or a reason', () => {
+  const named = KNOWN_BUGS.flatMap(({ faults = [] }) => faults);
+  expect([...new Set(named)].sort()).toEqual(FAULTS.map((fault) => fault.name).sort());
+  const neither = KNOWN_BUGS.filter(
+    ({ faults, published, unseen }) =>
+      (faults === undefined && published === undefined) === (unseen === undefined),
+  );
+  expect(neither).toEqual([]);
+});
+
 describe('a machine with a faulty device', () => {
   const slot = (): Slot => {
     const ioas = new PagedMemory();
@@ -100,8 +114,8 @@ describe('a machine with a faulty device', () => {
   };
 
   test('is the machine of its factory, but for the device', async () => {
-    const sound = uartFactory(slot());
-    const machine = faulty(uartFactory, faultNamed('reset-lost')!)(slot());
+    const sound = uartFactory()(slot());
+    const machine = faulty(uartFactory(), faultNamed('reset-lost')!)(slot());
     const { model, requirements, pci } = machine;
     expect({ model, requirements, pci }).toEqual({
       model: sound.model,

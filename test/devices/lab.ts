@@ -1,4 +1,6 @@
+import { errorOf } from '../../devices/faults/wrap.js';
 import { type ArcCallbacks, DmaLog, Uart } from '../../devices/index.js';
+import { drain as drainTo } from '../../devices/lab/transfer.js';
 import { validateEvents } from '../../src/index.js';
 import { ARCS, type CapabilitySet, requestedPath, statesOf } from '../../src/machines/index.js';
 import { recorded } from '../../src/target/index.js';
@@ -19,32 +21,14 @@ export function randomNumbers(seed: number): (below: number) => number {
 
 /** The error that a call of a device gives, or undefined. Errors of another class fail the test. */
 export async function refusal(call: () => unknown): Promise<DeviceError | undefined> {
-  try {
-    await call();
-    return undefined;
-  } catch (error) {
-    if (error instanceof DeviceError) return error;
-    throw error;
-  }
+  return (await errorOf(call)) ?? undefined;
 }
 
 /** The name of the errno, or undefined for success. */
 export const code = async (call: () => unknown): Promise<string | undefined> => (await refusal(call))?.code;
 
 /** Reads to the end for now (ENOMSG) or for ever (0), in pieces of so many bytes. */
-export async function drain(fd: DataFd, piece = 64): Promise<Uint8Array> {
-  const into = new Uint8Array(piece);
-  const parts: Uint8Array[] = [];
-  for (;;) {
-    let size = 0;
-    const error = await refusal(async () => {
-      size = await fd.read(into);
-    });
-    if (error && error.code !== 'ENOMSG') throw error;
-    if (size === 0) return Buffer.concat(parts);
-    parts.push(into.slice(0, size));
-  }
-}
+export const drain = (fd: DataFd, piece = 64): Promise<Uint8Array> => drainTo(fd, piece);
 
 /** Writes bytes in pieces whose sizes come from `size`. */
 export async function pour(fd: DataFd, bytes: Uint8Array, size: () => number): Promise<void> {

@@ -1,19 +1,11 @@
-import type { TraceEvent } from '../../src/trace/index.js';
-import type { DataFd } from '../../src/uapi/index.js';
-import { refusal } from './lab.js';
-import { migrate, type Setting, Side, take, write } from './lab-migration.js';
+/** Migrations that any device goes through, sound ones and others. */
+import type { DataFd } from 'stopcopy/uapi';
+import { errorOf } from '../faults/wrap.js';
+import { migrate } from './migration.js';
+import type { Side } from './side.js';
+import { take, write } from './transfer.js';
 
-/** Two hosts with a device each; the VM is on the first. */
-async function twoHosts(setting: Setting, other: Setting, events: TraceEvent[]): Promise<[Side, Side]> {
-  const here = new Side('alpha', setting, events);
-  const there = new Side('beta', other, events);
-  here.guest = setting.subject.newGuest();
-  await here.guest.setUp(here.device, here.model);
-  here.traffic(7);
-  await here.check();
-  return [here, there];
-}
-
+/** Runs to its end, or to the first call that is refused unexpectedly: that one's `DeviceError` comes out. */
 export type Scenario = (here: Side, there: Side) => Promise<void>;
 
 /** A stream as the device gives it in STOP_COPY; afterwards the device is in STOP. */
@@ -25,11 +17,11 @@ async function saved(side: Side): Promise<Uint8Array> {
   return bytes;
 }
 
-/** A load of bytes that are not what a device gave; ends with what an upright driver makes of it: a failure. */
-export async function loadBroken(
+/** A load that need not succeed; where it fails the destination is given up, and the source goes on. */
+export async function loadAfter(
   here: Side,
   there: Side,
-  change: (bytes: Uint8Array) => Uint8Array,
+  change: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes,
 ): Promise<void> {
   const guest = here.guest!;
   here.status('setup', 'active');
@@ -39,7 +31,7 @@ export async function loadBroken(
   const into = (await there.set('RESUMING'))!;
   await here.stop();
   here.status('device');
-  const error = await refusal(async () => {
+  const error = await errorOf(async () => {
     await write(into, change(await saved(here)));
     await there.set('STOP');
     await there.run(guest);
@@ -58,9 +50,20 @@ export async function loadBroken(
   await here.check();
 }
 
-export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+/** Resets a device in its session, and tries the fd that it leaves behind. */
+async function resetIn(side: Side, state: 'STOP_COPY' | 'PRE_COPY' | 'RESUMING'): Promise<void> {
+  const fd: DataFd = (await side.set(state))!;
+  const piece = new Uint8Array(4);
+  if (state !== 'RESUMING') await errorOf(() => fd.read(piece));
+  await side.device.reset();
+  await side.device.getState();
+  await errorOf(() => (state === 'RESUMING' ? fd.write(piece.subarray(0, 1)) : fd.read(piece)));
+  await fd.close();
+}
+
+export const SCENARIOS = {
   /** There with all the device has, back, and there again. */
-  'there and back': async (here, there) => {
+  'there-and-back': async (here, there) => {
     await (await migrate(here, there)).close();
     await here.device.reset();
     await (await migrate(there, here)).close();
@@ -70,7 +73,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   /** Without PRE_COPY; then the fd of the load is written once more. */
   plain: async (here, there) => {
     const into = await migrate(here, there, { preCopy: false });
-    await refusal(() => into.write(Uint8Array.of(1)));
+    await errorOf(() => into.write(Uint8Array.of(1)));
     await into.close();
   },
   /** Cancelled in PRE_COPY, cancelled after STOP_COPY, then done. */
@@ -78,7 +81,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const guest = here.guest!;
     for (let attempt = 0; here.hasPreCopy && attempt < 2; attempt++) {
       const fd = (await here.set('PRE_COPY'))!;
-      await refusal(() => take(fd));
+      await errorOf(() => take(fd));
       await here.set('RUNNING');
       await fd.close();
       await here.check();
@@ -102,44 +105,31 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await here.check();
   },
   /** The last bytes do not arrive. */
-  cut: (here, there) => loadBroken(here, there, (bytes) => bytes.subarray(0, -5)),
+  cut: (here, there) => loadAfter(here, there, (bytes) => bytes.subarray(0, -5)),
   /** The stream is that of another device. */
   foreign: (here, there) =>
-    loadBroken(here, there, (bytes) => {
-      const other = bytes.slice();
-      other[0]! ^= 0x55;
-      return other;
-    }),
+    loadAfter(here, there, (bytes) => bytes.map((byte, at) => (at === 0 ? byte ^ 0x55 : byte))),
   /** The device is reset in each session, the fd is tried, and the next session begins. */
   resets: async (here) => {
-    const states = here.hasPreCopy
-      ? (['STOP_COPY', 'PRE_COPY', 'RESUMING', 'STOP_COPY'] as const)
-      : (['STOP_COPY', 'RESUMING', 'STOP_COPY'] as const);
-    for (const state of states) {
-      const fd: DataFd = (await here.set(state))!;
-      if (state !== 'RESUMING') await refusal(() => fd.read(new Uint8Array(4)));
-      await here.device.reset();
-      await here.device.getState();
-      if (state === 'RESUMING') await refusal(() => fd.write(Uint8Array.of(1)));
-      else await refusal(() => fd.read(new Uint8Array(4)));
-      await fd.close();
-    }
+    await resetIn(here, 'STOP_COPY');
+    if (here.hasPreCopy) await resetIn(here, 'PRE_COPY');
+    await resetIn(here, 'RESUMING');
+    await resetIn(here, 'STOP_COPY');
   },
-};
-
-/**
- * Runs a scenario to its end, or to the first call that the device refuses; what was recorded of it.
- * @param other of the second host, where it has another device
- */
-export async function play(
-  scenario: string | Scenario,
-  setting: Setting,
-  other: Setting = setting,
-): Promise<{ events: TraceEvent[]; ended: string | null }> {
-  const events: TraceEvent[] = [];
-  const error = await refusal(async () => {
-    const [here, there] = await twoHosts(setting, other, events);
-    await (typeof scenario === 'string' ? SCENARIOS[scenario]! : scenario)(here, there);
-  });
-  return { events, ended: error?.message ?? null };
-}
+  /** The last bytes come after RESUMING was left. */
+  'late-bytes': async (here, there) => {
+    const guest = here.guest!;
+    const into = (await there.set('RESUMING'))!;
+    await here.stop();
+    const fd = (await here.set('STOP_COPY'))!;
+    const bytes = await take(fd);
+    const half = Math.min(200, bytes.length >> 1);
+    await into.write(bytes.subarray(0, half));
+    const error = await errorOf(async () => {
+      await there.set('STOP');
+      await into.write(bytes.subarray(half));
+    });
+    if (error) await there.device.reset();
+    else await there.run(guest);
+  },
+} as const satisfies Readonly<Record<string, Scenario>>;
