@@ -26,13 +26,14 @@ Examples:
   stopcopy explain                        list the rules
   stopcopy describe vfio-device           print the device's state machine
   stopcopy record --print                 print the bpftrace program that records a process
+  stopcopy test --target mock:e810-vf     make a test suite, run it on a device, and judge it
   stopcopy migrate --vfs 2                migrate a mock VM with two E810 VFs, between two processes`;
 
 /** The command line: every command with its options. What a command does is loaded when it runs. */
 export function makeProgram(): Command {
   const program = new Command('stopcopy')
     .description(
-      "Validates VFIO device migrations from real logs by the protocol's state machines and rules.",
+      "Judges VFIO device migrations and tests live devices by the protocol's state machines and rules.",
     )
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')

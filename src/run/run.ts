@@ -1,7 +1,15 @@
 import { type CapabilitySet, capabilitiesOfFlags, capabilityNames, opensSession } from '../machines/index.js';
 import { profileDeviation } from '../machines/profiles.js';
 import { RULES } from '../rules/index.js';
-import { type Case, CaseModel, CoverageMeter, type Step, type Suite } from '../suite/index.js';
+import {
+  type Case,
+  CaseModel,
+  CoverageMeter,
+  IMAGE_CASE,
+  imageCase,
+  type Step,
+  type Suite,
+} from '../suite/index.js';
 import type { OptionalCall, Target } from '../target/target.js';
 import { plural } from '../text/words.js';
 import type { TraceEvent } from '../trace/event.js';
@@ -10,7 +18,6 @@ import { Bench } from './bench.js';
 import { isExpected, nextAlone, runSegment, type Segment, type Subject } from './execute.js';
 import { failureOf, knownOf, lostTrouble, stuckTrouble } from './failure.js';
 import { type Found, Judged } from './findings.js';
-import { IMAGE_CASE, imageCase } from './image.js';
 import { type Judgement, judge, type Trouble } from './judge.js';
 import { type PlannedStep, planOf, subsequence, written } from './plan.js';
 import {

@@ -1,4 +1,7 @@
 /** Devices under observation and under test. */
+export { type ExecTargetOptions, execTarget } from './exec/exec-target.js';
+export { type VfioHost, vfioTarget } from './kernel/index.js';
+export { TARGET_KINDS, type TargetKind, targetOf } from './open.js';
 export { type RecorderOptions, recorded } from './recorded.js';
 export {
   type GuestRig,
@@ -8,3 +11,4 @@ export {
   type Target,
   TargetError,
 } from './target.js';
+export { type VfioUserTargetOptions, vfioUserTarget } from './vfio-user.js';

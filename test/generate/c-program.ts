@@ -45,6 +45,14 @@ export async function buildProgram(
   return program;
 }
 
+/** Compiles model-harness.c, which stands in the folder, with the suite's program in it. @returns its path */
+export async function buildHarness(suite: Suite, folder: string): Promise<string> {
+  writeFileSync(join(folder, 'vfio-device.c'), emit(suite, 'c')[0]!.text);
+  const harness = join(folder, 'harness');
+  await compile('gcc', ['-std=c11', '-Wall', '-o', harness, join(folder, 'model-harness.c')]);
+  return harness;
+}
+
 /** Compiles the device that is not there, for the suite's capabilities. @returns what to preload */
 export async function buildFake({ capabilities }: Suite, folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true });

@@ -25,7 +25,7 @@ const suite = generateSuite({
 const CONFIG = `
 const file = (path) => ${JSON.stringify(ROOT)} + path;
 export default {
-  test: { testTimeout: 60000, hookTimeout: 60000 },
+  test: { testTimeout: 60000, hookTimeout: 60000, isolate: false, maxWorkers: 1 },
   resolve: { alias: [
     { find: /^stopcopy$/, replacement: file('src/index.ts') },
     { find: /^stopcopy\\/devices$/, replacement: file('devices/index.ts') },

@@ -31,8 +31,11 @@ const EXIT_OF: Readonly<Record<TestReport['verdict'], number>> = {
   error: EXIT.inconclusive,
 };
 
-/** What a suite tries when nobody says it; `guest` where the target has one. */
-const USUAL: readonly Criterion[] = ['requests', 'sessions', 'errors', 'm-complete'];
+/**
+ * What a suite tries when nobody says it; `guest` where the target has one, and early: a run may end at its
+ * limit of failures, and what a guest sees nothing else does.
+ */
+const USUAL: readonly Criterion[] = ['requests', 'guest', 'sessions', 'errors', 'm-complete'];
 
 /** Runs `stopcopy test` and returns its exit code. */
 export async function runTest(flags: TestFlags): Promise<number> {
@@ -65,7 +68,7 @@ function checkFlags({ suite, coverage, profile, format, json }: TestFlags): void
 
 function suiteMaker({ coverage, seed }: TestFlags): (facts: DeviceFacts) => Suite {
   return ({ capabilities, lacks, scenarios }) => {
-    const usual: Criterion[] = scenarios.length > 0 ? [...USUAL, 'guest'] : [...USUAL];
+    const usual = USUAL.filter((criterion) => criterion !== 'guest' || scenarios.length > 0);
     const criteria = coverage.length > 0 ? (coverage as Criterion[]) : usual;
     return generateSuite({ capabilities, lacks, scenarios, seed, coverage: criteria });
   };

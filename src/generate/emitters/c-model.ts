@@ -87,6 +87,12 @@ static struct fd_model *fd_of(struct model *model, const struct step *step)
 	return &model->fds[step->fd];
 }
 
+/* Whether a write has the bytes of a whole stream: a save of this case was read to its permanent end. */
+static bool is_whole(const struct model *model, const struct step *step)
+{
+	return step->of < 0 || ((size_t)step->of < model->count && model->fds[step->of].ended);
+}
+
 /* Whether all that the outcome of a step depends on is the same. */
 static bool same_situation(struct model *one, struct model *other, const struct step *step)
 {
@@ -95,6 +101,8 @@ static bool same_situation(struct model *one, struct model *other, const struct 
 	if (one->state != other->state || (a == NULL) != (b == NULL))
 		return false;
 	if (is_log(step->call) && one->logging != other->logging)
+		return false;
+	if (step->call == CALL_WRITE && is_whole(one, step) != is_whole(other, step))
 		return false;
 	return a == NULL || (a->load == b->load && a->alive == b->alive && a->closed == b->closed &&
 			     a->ended == b->ended && a->spoiled == b->spoiled && a->written == b->written);
@@ -117,11 +125,12 @@ static void data_range(const struct step *step, size_t length, size_t *from, siz
 		*to = *from;
 }
 
-static bool writes_on(const struct step *step, const struct fd_model *fd)
+/* Whether these bytes of the image come next. */
+static bool writes_on(const struct model *model, const struct step *step, const struct fd_model *fd)
 {
 	size_t from, to;
 
-	if (!has_image || step->flip_mask != 0 || step->extra > 0)
+	if (!has_image || step->flip_mask != 0 || step->extra > 0 || !is_whole(model, step))
 		return false;
 	data_range(step, image_size, &from, &to);
 	return !fd->spoiled && from == fd->written;
@@ -159,24 +168,49 @@ static bool has_label(const char *words, const char *label)
 	return false;
 }
 
+static void add_failures(int from, int to, unsigned int states, struct text *out)
+{
+	for (int at = 0; at < STATES; at++)
+		if (is_in(at, fails_in[from][to] & states))
+			add(out, "FAIL.%s.%s ", state_names[to], state_names[at]);
+}
+
+/* What may come of a request that leaves RESUMING. Where the load fails no later arc is walked. */
+static void allow_load(struct model *model, int to, const char *done, struct text *out)
+{
+	const unsigned int places = 1U << VFIO_DEVICE_STATE_RESUMING | 1U << VFIO_DEVICE_STATE_ERROR;
+	const struct fd_model *session = session_of(model);
+	bool is_pure = session != NULL && !session->spoiled && has_image;
+
+	if (is_pure && session->written == image_size) {
+		add(out, "%s", done);
+		return;
+	}
+	add_failures(model->state, to, places, out);
+	/* A device whose state is empty needs no data; whether other data is a state only the driver knows. */
+	if (!is_pure || session->written == 0)
+		add(out, "%s", done);
+}
+
 static void allow_set(struct model *model, const struct step *step, struct text *out)
 {
 	int from = model->state, to = (int)step->number;
-	const struct fd_model *session = session_of(model);
-	bool is_loaded, may_fail;
+	struct text done = { .length = 0 };
 
 	if (step->number >= STATES) {
 		add(out, "FAIL.%s.%s", step->asked, state_names[from]);
 		return;
 	}
-	is_loaded = session != NULL && !session->spoiled && has_image && session->written == image_size;
-	may_fail = path_length[from][to] <= 0 ||
-		   (from == VFIO_DEVICE_STATE_RESUMING && to != VFIO_DEVICE_STATE_RESUMING && !is_loaded);
+	add(&done, "SET.%s%s ", state_names[to], gives_fd[from][to] ? ".data_fd" : "");
+	if (path_length[from][to] >= 0 && from == VFIO_DEVICE_STATE_RESUMING && to != from) {
+		allow_load(model, to, done.chars, out);
+		return;
+	}
 	if (path_length[from][to] >= 0)
-		add(out, "SET.%s%s ", state_names[to], gives_fd[from][to] ? ".data_fd" : "");
-	for (int at = 0; may_fail && at < STATES; at++)
-		if (is_in(at, fails_in[from][to]))
-			add(out, "FAIL.%s.%s ", state_names[to], state_names[at]);
+		add(out, "%s", done.chars);
+	/* Of a request for the present state the core says that it succeeds; no text of the uAPI does. */
+	if (path_length[from][to] <= 0)
+		add_failures(from, to, ~0U, out);
 }
 
 static void allow_on_fd(const struct model *model, const struct step *step, const struct fd_model *fd,
@@ -198,13 +232,13 @@ static void allow_on_fd(const struct model *model, const struct step *step, cons
 		if (!open || !fd->load)
 			add(out, "WRITE.error");
 		else
-			add(out, writes_on(step, fd) ? "WRITE.ok" : "WRITE.ok WRITE.error");
+			add(out, writes_on(model, step, fd) ? "WRITE.ok" : "WRITE.ok WRITE.error");
 		break;
 	case CALL_PRECOPY_INFO:
 		if (!open || fd->load)
 			add(out, "PRECOPY_INFO.refused PRECOPY_INFO.error");
 		else
-			add(out, in_pre_copy ? "PRECOPY_INFO.ok" : "PRECOPY_INFO.refused");
+			add(out, in_pre_copy ? "PRECOPY_INFO.ok" : "PRECOPY_INFO.refused PRECOPY_INFO.error");
 		break;
 	default:
 		add(out, fd->closed ? "CLOSE.error" : "CLOSE.ok");
@@ -315,7 +349,7 @@ static void take_on_fd(struct model *model, const struct step *step, const char 
 	}
 	if (step->call != CALL_WRITE || !fd->alive)
 		return;
-	if (strncmp(label, "WRITE.ok", 8) == 0 && writes_on(step, fd)) {
+	if (strncmp(label, "WRITE.ok", 8) == 0 && writes_on(model, step, fd)) {
 		data_range(step, image_size, &from, &to);
 		fd->written = to;
 	} else {

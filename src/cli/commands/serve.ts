@@ -1,0 +1,71 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DIALECTS } from '../../vfio-user/dialect.js';
+
+export interface ServeFlags {
+  device: string;
+  vfioUser: string;
+  dialect: string;
+  once?: boolean;
+  record?: string;
+  seed: number;
+  timeout: number;
+  json?: boolean;
+}
+
+const HELP = `
+Serves a mock device as a vfio-user server, to one client after another: QEMU's -device vfio-user-pci,
+stopcopy test --target vfio-user:PATH, or a client of your own. Migration is part of it. Every client
+finds the device in RUNNING, as after an open. Only the owner of the socket can connect.
+
+A DEVICE is a model with options of its own, as for stopcopy migrate:
+e810-vf?generation=b&personality=published&queues=4 (and vsi=N, precopy, dma-logging, fault=NAME), uart.
+DMA of the device goes through messages to the client, at the moment that the device does it. Descriptors
+are not passed: the client cannot map BARs, and no interrupt arrives there.
+
+With --json each thing that happens is a line of JSON on standard output: listening, client, gone.
+SIGINT and SIGTERM end it, and remove the socket.
+
+Exit codes: 0 ended by a signal, or after the client of --once; 2 bad usage, or the device has crashed.
+
+Examples:
+  stopcopy serve --device e810-vf --vfio-user /run/vf.sock
+  stopcopy serve --device 'uart?fault=read-restarts' --vfio-user /tmp/uart.sock --record run.ndjson --once
+  qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/vf.sock"}}'`;
+
+/** Adds `stopcopy serve`. */
+export function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('serve a mock device over vfio-user')
+    .option('--device <device>', 'the device', 'e810-vf')
+    .requiredOption('--vfio-user <path>', 'unix socket to listen at')
+    .addOption(
+      new Option('--dialect <name>', 'behave as the specification says, or as libvfio-user does')
+        .choices(DIALECTS.map(({ name }) => name))
+        .default('specification'),
+    )
+    .option('--once', 'end when the first client is gone')
+    .option('--record <file>', 'write what clients ask for, and the answers, as canonical events')
+    .option('--seed <n>', 'seed of the traffic at the port of a VF', seed, 1)
+    .option('--timeout <ms>', 'how long a client may take to answer a DMA message', milliseconds, 5000)
+    .option('--json', 'tell what happens as lines of JSON')
+    .addHelpText('after', HELP)
+    .action(async (flags: ServeFlags) => {
+      const { runServe } = await import('./serve-run.js');
+      process.exitCode = await runServe(flags);
+    });
+}
+
+function seed(value: string): number {
+  return whole(value, 0, 0xffff_ffff);
+}
+
+function milliseconds(value: string): number {
+  return whole(value, 1, 1e7);
+}
+
+function whole(value: string, least: number, most: number): number {
+  const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
+  if (number >= least && number <= most) return number;
+  throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+}

@@ -1,1 +1,0 @@
-export { IMAGE_CASE, imageCase } from '../suite/index.js';
