@@ -1,9 +1,6 @@
+import type { CompleteMethod } from '../automaton/index.js';
 import type { CapabilitySet } from '../machines/index.js';
 import type { Case } from '../suite/index.js';
-
-/** How the states behind a transition are told apart in a complete suite. */
-export const METHODS = ['w', 'wp', 'hsi'] as const;
-export type Method = (typeof METHODS)[number];
 
 /** What every criterion is told. */
 export interface GenerateContext {
@@ -20,7 +17,8 @@ export interface GenerateContext {
   readonly scenarios: readonly string[];
   /** Hidden states that a device may have beyond the model's, for a complete suite. */
   readonly extraStates: number;
-  readonly method: Method;
+  /** How the states behind a transition are told apart in a complete suite. */
+  readonly method: CompleteMethod;
 }
 
 /** What a criterion makes. */

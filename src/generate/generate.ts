@@ -1,8 +1,9 @@
+import type { CompleteMethod } from '../automaton/index.js';
 import { type CapabilitySet, capabilityNames } from '../machines/index.js';
 import { RULES } from '../rules/index.js';
 import { CoverageMeter, SUITE_SCHEMA, type Suite } from '../suite/index.js';
 import { withinBudget } from './budget.js';
-import type { GenerateContext, Made, Method } from './context.js';
+import type { GenerateContext, Made } from './context.js';
 import { type Criterion, type CriterionEntry, criterionNamed } from './criteria.js';
 
 /** The machine that describes a device under test. */
@@ -24,7 +25,7 @@ export interface GenerateOptions {
   /** Hidden states beyond the model's that `m-complete` reckons with; default 0. */
   readonly extraStates?: number;
   /** How `m-complete` tells states apart; default `hsi`. */
-  readonly method?: Method;
+  readonly method?: CompleteMethod;
 }
 
 /** A suite, and what each criterion made for it before the budget was looked at. */

@@ -1,6 +1,8 @@
 /** Test suites from the models: criteria make cases, emitters write them. */
+
+export { COMPLETE_METHODS, type CompleteMethod } from '../automaton/index.js';
 export { makeCase, prefixOf } from './case.js';
-export { type GenerateContext, type Made, METHODS, type Method } from './context.js';
+export type { GenerateContext, Made } from './context.js';
 export {
   CRITERIA,
   CRITERION_NAMES,

@@ -106,6 +106,20 @@ function mayPass(from: MigState, to: MigState, interior: MigState): boolean {
  * `[]` when `from` is `to`; null when there is no such path: the request fails.
  */
 export function requestedPath(from: MigState, to: MigState, caps: CapabilitySet): MigState[] | null {
+  const known = pathsBySet.get(caps) ?? new Map<string, readonly MigState[] | null>();
+  pathsBySet.set(caps, known);
+  const key = `${from}>${to}`;
+  let path = known.get(key);
+  if (path === undefined) {
+    path = findPath(from, to, caps);
+    known.set(key, path);
+  }
+  return path === null ? null : [...path];
+}
+
+const pathsBySet = new WeakMap<CapabilitySet, Map<string, readonly MigState[] | null>>();
+
+function findPath(from: MigState, to: MigState, caps: CapabilitySet): MigState[] | null {
   if (from === 'ERROR' || to === 'ERROR' || !hasState(from, caps) || !hasState(to, caps)) return null;
   if (from === to) return [];
   const arcs = arcsOf(caps);

@@ -52,7 +52,7 @@ function onWayBack(view: DeviceView, scope: Scope, who: 'driver' | 'hardware'): 
   return onAnswer(
     view,
     ({ event, asked, before, errno }) => {
-      const back = asked === 'RUNNING' || asked === 'RUNNING_P2P';
+      const back = (asked === 'RUNNING' || asked === 'RUNNING_P2P') && before !== asked;
       if (back && before !== 'RUNNING' && before !== 'RESUMING' && !loaded) {
         scope.check();
         if (errno && blame(errno) === who)
