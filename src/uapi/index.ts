@@ -13,6 +13,8 @@ export * from './struct.js';
 export * from './vfio.js';
 export * from './vfio-structs.js';
 export * from './vfio-user.js';
+export * from './vfio-user-device.js';
+export * from './vfio-user-version.js';
 export * from './vhost-log.js';
 export * from './virtchnl.js';
 export * from './virtchnl-requests.js';
