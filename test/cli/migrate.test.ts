@@ -31,7 +31,7 @@ describe('options that make no migration', () => {
     [
       'an option of the UART',
       ['--device', 'uart?queues=1', ...HERE],
-      /: no option is called queues; there are fault$/,
+      /: no option is called queues; there are capabilities, fault$/,
     ],
     [
       'what was not published',

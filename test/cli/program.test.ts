@@ -213,7 +213,7 @@ describe('describe, explain, convert, completion', () => {
     expect(complete('stopcopy', 'validate', '--fail-on', 'm')).toBe('must');
     expect(complete('stopcopy', 'validate', '--pro')).toBe('--profile');
     expect(complete('stopcopy', 'describe', 'vfio-de')).toBe('vfio-device');
-    expect(complete('stopcopy', 'migrate', '--device', '')).toBe('e810-vf uart none');
+    expect(complete('stopcopy', 'migrate', '--device', '')).toBe('e810-vf uart dma none');
     expect(complete('stopcopy', 'migrate', '--fault', 'li')).toBe('list');
     expect(complete('stopcopy', 'migrate', '--fault', 'late')).toBe('late-load');
     expect(complete('stopcopy', 'migrate', 'st')).toBe('status');

@@ -33,9 +33,9 @@ Criteria:
   m-complete   every device of so many states (--extra-states) that answers otherwise is found
   random       requests drawn at random (--seed), as many as --budget allows
 
-Without -o a suite that is one file is printed. Files that generate wrote itself are overwritten, others
-are not, unless --force is given. Without --capabilities the suite is for a device that has them all,
-and --stats tells of every capability set.
+Without -o a suite that is one file is printed. Files that generate wrote itself are overwritten,
+others are not, unless --force is given. Without --capabilities the suite is for a device that has
+them all, and --stats tells of every capability set.
 
 Examples:
   stopcopy generate vfio-device --coverage requests,sessions -o suite.json

@@ -13,24 +13,28 @@ export interface ServeFlags {
 }
 
 const HELP = `
-Serves a mock device as a vfio-user server, to one client after another: QEMU's -device vfio-user-pci,
-stopcopy test --target vfio-user:PATH, or a client of your own. Migration is part of it. Every client
-finds the device in RUNNING, as after an open. Only the owner of the socket can connect.
+Serves a mock device as a vfio-user server, to one client after another: QEMU's -device
+vfio-user-pci, stopcopy test --target vfio-user:PATH, or a client of your own. Migration is part of
+it. Every client finds the device in RUNNING, as after an open. Only the owner of the socket can
+connect.
 
-A DEVICE is a model with options of its own, as for stopcopy migrate:
-e810-vf?generation=b&personality=published&queues=4 (and vsi=N, precopy, dma-logging, fault=NAME), uart.
-DMA of the device goes through messages to the client, at the moment that the device does it. Descriptors
-are not passed: the client cannot map BARs, and no interrupt arrives there.
+A DEVICE is a model with options of its own, as for stopcopy migrate: uart, dma,
+e810-vf?generation=b&personality=published&queues=4 (and vsi=N, precopy, dma-logging, fault=NAME).
+DMA of the device goes through messages to the client, at the moment that the device does it.
+Descriptors are not passed: the client cannot map BARs, and no interrupt arrives there.
 
 With --json each thing that happens is a line of JSON on standard output: listening, client, gone.
 SIGINT and SIGTERM end it, and remove the socket.
 
-Exit codes: 0 ended by a signal, or after the client of --once; 2 bad usage, or the device has crashed.
+Exit codes: 0 ended by a signal, or after the client of --once; 2 bad usage, or the device has
+crashed.
 
 Examples:
   stopcopy serve --device e810-vf --vfio-user /run/vf.sock
-  stopcopy serve --device 'uart?fault=read-restarts' --vfio-user /tmp/uart.sock --record run.ndjson --once
-  qemu-system-x86_64 ... -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/vf.sock"}}'`;
+  stopcopy serve --device 'uart?fault=read-restarts' --vfio-user /tmp/uart.sock --once
+  stopcopy serve --vfio-user /run/vf.sock --record run.ndjson
+  qemu-system-x86_64 ... \\
+    -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/vf.sock"}}'`;
 
 /** Adds `stopcopy serve`. */
 export function addServe(program: Command): void {
