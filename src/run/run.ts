@@ -205,7 +205,7 @@ class Run {
   #isOver(): boolean {
     const most = this.options.maxFailures ?? 20;
     if (this.#over === null && this.#shrunk.size >= most)
-      this.#over = `there are ${plural(this.#shrunk.size, 'different failure')} already`;
+      this.#over = `the limit of ${plural(this.#shrunk.size, 'different failure')} is reached`;
     return this.#over !== null;
   }
 

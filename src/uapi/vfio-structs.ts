@@ -96,6 +96,34 @@ export const DeviceInfo = struct('vfio_device_info', {
   cap_offset: 'u32',
 });
 
+/** `VFIO_DEVICE_GET_REGION_INFO`: `size` and `offset` are bytes; the offset is one of the device's file. */
+export const RegionInfo = struct('vfio_region_info', {
+  argsz: 'u32',
+  flags: 'u32',
+  index: 'u32',
+  cap_offset: 'u32',
+  size: 'u64',
+  offset: 'u64',
+});
+
+/** `VFIO_GROUP_GET_STATUS`: bits of `GROUP_FLAGS`. */
+export const GroupStatus = struct('vfio_group_status', { argsz: 'u32', flags: 'u32' });
+
+/** `VFIO_DEVICE_BIND_IOMMUFD`. */
+export const DeviceBindIommufd = struct('vfio_device_bind_iommufd', {
+  argsz: 'u32',
+  flags: 'u32',
+  iommufd: 's32',
+  out_devid: 'u32',
+});
+
+/** `VFIO_DEVICE_ATTACH_IOMMUFD_PT`, up to `pt_id`; newer headers have a PASID behind it, which a flag asks for. */
+export const DeviceAttachIommufdPt = struct('vfio_device_attach_iommufd_pt', {
+  argsz: 'u32',
+  flags: 'u32',
+  pt_id: 'u32',
+});
+
 /** Every layout of this module, for tables of sizes and offsets. */
 export const VFIO_STRUCTS: readonly Pick<
   Struct<Record<string, never>>,
@@ -115,6 +143,10 @@ export const VFIO_STRUCTS: readonly Pick<
   DmaBufHead,
   PrecopyInfo,
   DeviceInfo,
+  RegionInfo,
+  GroupStatus,
+  DeviceBindIommufd,
+  DeviceAttachIommufdPt,
 ] as never;
 
 /** What a driver said about the bytes that are left in PRE_COPY. */

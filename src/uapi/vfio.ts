@@ -66,6 +66,13 @@ export function featureName(index: number): FeatureName | undefined {
 
 /** Ioctl request numbers (`_IO(';', 100 + n)`): no size and no direction are encoded in them. */
 export const IOCTLS = {
+  /** On the container, `/dev/vfio/vfio`. */
+  VFIO_GET_API_VERSION: 0x3b64,
+  VFIO_CHECK_EXTENSION: 0x3b65,
+  VFIO_SET_IOMMU: 0x3b66,
+  /** On a group, `/dev/vfio/N`. */
+  VFIO_GROUP_GET_STATUS: 0x3b67,
+  VFIO_GROUP_SET_CONTAINER: 0x3b68,
   /** On a group: opens a device by its name, returns the device fd. */
   VFIO_GROUP_GET_DEVICE_FD: 0x3b6a,
   VFIO_DEVICE_GET_INFO: 0x3b6b,
@@ -77,8 +84,18 @@ export const IOCTLS = {
   VFIO_DEVICE_FEATURE: 0x3b75,
   /** On a device's character device: nothing else works before it. */
   VFIO_DEVICE_BIND_IOMMUFD: 0x3b76,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT: 0x3b77,
   VFIO_MIG_GET_PRECOPY_INFO: 0x3b79,
 } as const;
+
+/** What `VFIO_GET_API_VERSION` answers. */
+export const VFIO_API_VERSION = 0;
+
+/** `VFIO_TYPE1v2_IOMMU`: the IOMMU model of x86 and arm64 hosts, for CHECK_EXTENSION and SET_IOMMU. */
+export const VFIO_TYPE1V2_IOMMU = 3;
+
+/** Flags of `struct vfio_group_status`. VIABLE: every device of the group belongs to VFIO or to nobody. */
+export const GROUP_FLAGS = { VIABLE: 1, CONTAINER_SET: 2 } as const;
 
 /** `VFIO_DEVICE_FLAGS_RESET` of `struct vfio_device_info`: the device supports VFIO_DEVICE_RESET. */
 export const DEVICE_FLAGS_RESET = 1;

@@ -14,6 +14,7 @@ test('the demo judges real traces, migrates, and judges what it did', { timeout:
     expect(verdicts).toEqual(['CONFORMANT', 'VIOLATED', 'CONFORMANT', 'VIOLATED']);
     const found = out.match(/^(?:error|warning)\[[\w-]+\]/gm);
     expect(found).toEqual(['warning[VMM-MIG-07]', 'error[VFIO-OUT-01]']);
+    expect(out).toMatch(/^failure\[VFIO-SES-15\]: .*\n {2}--> case sessions\/loads\//m);
     expect(out).toContain('guest continued on destination, 0 frames lost');
     expect(out).toContain('guest continues on source');
     expect(err).toMatch(/^ok {3}0000:00:05\.0 has P2P/m);

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { type Paint, painter } from '../../text/words.js';
+import { type Paint, painter, shellWord } from '../../text/words.js';
 import type { TraceInput } from '../../trace/open.js';
 import { InputError } from '../../trace/reader.js';
 import { validateInputs } from '../../validate/index.js';
@@ -15,6 +15,7 @@ import { packagePath, packageVersion } from '../package.js';
 import { RULE_TEXTS } from '../rule-texts.js';
 import { migrateFlags } from './migrate.js';
 import { exitCode, migrate } from './migrate-run.js';
+import { testTarget } from './test-run.js';
 
 interface Show {
   readonly heading: string;
@@ -56,6 +57,13 @@ const SHOWS: readonly Show[] = [
     words: 'It is cancelled in pre-switchover. The VM runs on at the source, and its VF does not.',
     run: (stage) => migration(stage, 'cancelled', CANCELLED, { quiet: false }),
     expected: 'cancelled with 1, source runs, violation of VFIO-OUT-01',
+  },
+  {
+    heading: 'A test suite, run on a device with a fault',
+    words:
+      'The suite is made from the machine of the device. The driver, as it was published, loads too late.',
+    run: (stage) => suite(stage, 'mock:e810-vf?generation=a&personality=published'),
+    expected: 'fail: VFIO-SES-15',
   },
 ];
 
@@ -100,7 +108,7 @@ async function migration(
 ): Promise<string> {
   const file = join(stage.folder, `${name}.ndjson`);
   const all = [...words, '--record', file];
-  await print(`$ stopcopy migrate ${all.map(quoted).join(' ')}\n\n`);
+  await print(`$ stopcopy migrate ${all.map(shellWord).join(' ')}\n\n`);
   const flags = migrateFlags([...all, stage.color ? '--color' : '--no-color']);
   const report = await migrate(flags);
   await print('\n');
@@ -108,9 +116,20 @@ async function migration(
   return `${report.outcome} with ${exitCode(report)}, ${report.running} runs, ${verdict}`;
 }
 
-/** A word as a shell wants it. */
-function quoted(word: string): string {
-  return /^[\w./:=,+-]+$/.test(word) ? word : `'${word}'`;
+/** Makes a suite, and runs it on a target up to the first failure. */
+async function suite({ color }: Stage, target: string): Promise<string> {
+  await print(`$ stopcopy test --target ${shellWord(target)} --coverage sessions --max-failures 1\n\n`);
+  const report = await testTarget({
+    target,
+    coverage: ['sessions'],
+    maxFailures: 1,
+    timeout: 30_000,
+    format: 'people',
+    shrink: true,
+    seed: 1,
+    color,
+  });
+  return `${report.verdict}: ${report.failures.map(({ rule }) => rule).join(', ')}`;
 }
 
 function outcomeOf({ verdict, violations }: Report): string {

@@ -5,7 +5,7 @@ import { addColorOptions } from '../color.js';
 export function addDemo(program: Command): void {
   const command = program
     .command('demo')
-    .description('judge two real QEMU migrations, then migrate mock devices between two processes');
+    .description('judge two real QEMU migrations, migrate mock devices between two processes, test one');
   addColorOptions(command).action(async (flags: { color?: boolean }) => {
     const { runDemo } = await import('./demo-run.js');
     process.exitCode = await runDemo(flags);

@@ -12,6 +12,7 @@ import {
 import type { Suite } from '../../suite/index.js';
 import { TargetError } from '../../target/index.js';
 import { jsonText } from '../../text/json.js';
+import { shellWord } from '../../text/words.js';
 import type { TraceEvent } from '../../trace/event.js';
 import { ndjsonHead, ndjsonLine } from '../../trace/writer.js';
 import { reporterNamed } from '../../validate/reporters/index.js';
@@ -39,6 +40,11 @@ const USUAL: readonly Criterion[] = ['requests', 'guest', 'sessions', 'errors', 
 
 /** Runs `stopcopy test` and returns its exit code. */
 export async function runTest(flags: TestFlags): Promise<number> {
+  return EXIT_OF[(await testTarget(flags)).verdict];
+}
+
+/** Runs a suite on a target, and writes the report as the flags say. */
+export async function testTarget(flags: TestFlags): Promise<TestReport> {
   checkFlags(flags);
   const suite = flags.suite === undefined ? suiteMaker(flags) : readSuite(flags.suite);
   const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
@@ -46,7 +52,7 @@ export async function runTest(flags: TestFlags): Promise<number> {
   const result = await run(flags, suite, recorder).finally(() => recorder?.end());
   await output.write(await formOf(result, flags));
   output.close();
-  return EXIT_OF[result.report.verdict];
+  return result.report;
 }
 
 function checkFlags({ suite, coverage, profile, format, json }: TestFlags): void {
@@ -123,20 +129,15 @@ async function formOf({ report, findings }: RunResult, flags: TestFlags): Promis
 function replayCommand(flags: TestFlags, id: string): string {
   const words = [
     'stopcopy test --target',
-    quoted(flags.target),
-    ...(flags.suite === undefined ? [] : ['--suite', quoted(flags.suite)]),
-    ...(flags.coverage.length > 0 ? ['--coverage', quoted(flags.coverage.join(','))] : []),
-    ...(flags.profile === undefined ? [] : ['--profile', quoted(flags.profile)]),
+    shellWord(flags.target),
+    ...(flags.suite === undefined ? [] : ['--suite', shellWord(flags.suite)]),
+    ...(flags.coverage.length > 0 ? ['--coverage', shellWord(flags.coverage.join(','))] : []),
+    ...(flags.profile === undefined ? [] : ['--profile', shellWord(flags.profile)]),
     ...(flags.seed === 1 ? [] : ['--seed', String(flags.seed)]),
     '--only',
-    quoted(id),
+    shellWord(id),
   ];
   return words.join(' ');
-}
-
-/** A word as a shell takes it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Lines that are gathered before they are written. */

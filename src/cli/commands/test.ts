@@ -21,7 +21,7 @@ export interface TestFlags {
 const HELP = `
 Targets:
   mock:DEVICE                   a model of this package: mock:uart, mock:dma,
-                                mock:e810-vf?generation=b&personality=published&precopy&fault=NAME
+                                mock:e810-vf?generation=a&precopy&dma-logging&fault=NAME
   vfio-user:/path.sock          a vfio-user server (?dialect=libvfio-user for libvfio-user and SPDK)
   vfio:/dev/vfio/devices/vfioN  a device of this host's kernel, or vfio:BDF
   exec:COMMAND                  a command that speaks JSON lines
