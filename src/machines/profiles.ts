@@ -36,6 +36,7 @@ export const PROFILES: readonly Profile[] = [
       'VFIO-SES-10': 'a header that was refused with EFAULT is part of the buffer all the same',
       'VFIO-FSM-10': 'the state survives close and open',
       'VFIO-DMA-01': 'a second DMA_LOGGING_START succeeds',
+      'VFIO-DMA-02': 'the device does no DMA, and its empty log can be read at any time',
       'VFIO-DMA-03': 'DMA_LOGGING_STOP without START succeeds',
       'VFIO-DMA-05': 'DMA_LOGGING_START takes any page size',
     },

@@ -16,7 +16,11 @@ export interface TargetKind {
 /** Devices outside of this process. */
 export const TARGET_KINDS: readonly TargetKind[] = [
   { scheme: 'vfio-user', form: 'vfio-user:/path.sock', make: (uri) => vfioUserTarget(uri) },
-  { scheme: 'vfio', form: 'vfio:/dev/vfio/devices/vfioN or vfio:BDF', make: (uri) => vfioTarget(uri) },
+  {
+    scheme: 'vfio',
+    form: 'vfio:/dev/vfio/devices/vfioN, vfio:BDF or vfio:UUID',
+    make: (uri) => vfioTarget(uri),
+  },
   { scheme: 'exec', form: 'exec:COMMAND', make: (uri) => execTarget(uri) },
 ];
 

@@ -23,7 +23,7 @@ Targets:
   mock:DEVICE                   a model of this package: mock:uart, mock:dma,
                                 mock:e810-vf?generation=a&precopy&dma-logging&fault=NAME
   vfio-user:/path.sock          a vfio-user server (?dialect=libvfio-user for libvfio-user and SPDK)
-  vfio:/dev/vfio/devices/vfioN  a device of this host's kernel, or vfio:BDF
+  vfio:/dev/vfio/devices/vfioN  a device of this host's kernel; vfio:BDF, and vfio:UUID of an mdev
   exec:COMMAND                  a command that speaks JSON lines
 
 Without --suite one is made for what the device offers: requests, sessions, errors and m-complete,
