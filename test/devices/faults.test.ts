@@ -79,6 +79,17 @@ describe.each(MODELS)('%s', (model) => {
   });
 });
 
+/** By fault: a device and a scenario that show what neither UART nor DMA does. */
+const ELSEWHERE = { 'stream-padded': ['e810-vf?generation=a', 'cut'] } as const;
+
+test.each(Object.entries(ELSEWHERE))('%s is found elsewhere too', async (fault, [device, scenario]) => {
+  const events: TraceEvent[] = [];
+  await mockGuestRig(`${device}&fault=${fault}`, 1).play(scenario, (event) => events.push(event));
+  const rules = validateEvents(events).violations.map(({ rule }) => rule);
+  for (const rule of rules) finders.get(fault)!.add(rule);
+  expect(faultNamed(fault)!.caughtBy.filter((rule) => rules.includes(rule))).not.toEqual([]);
+});
+
 test('each rule that a fault names has found it somewhere', () => {
   const idle = FAULTS.flatMap(({ name, caughtBy }) =>
     caughtBy.filter((rule) => !finders.get(name)?.has(rule)).map((rule) => `${name}: ${rule}`),
