@@ -1,13 +1,14 @@
+import { type GuestRig, type OpenOptions, type Target, TargetError } from 'stopcopy/target';
 import {
-  type GuestRig,
-  type OpenOptions,
+  type Awaitable,
+  type DataFd,
+  type Device,
+  type IoAddressSpace,
   type OptionalCall,
-  type Target,
-  TargetError,
-} from 'stopcopy/target';
-import type { Awaitable, DataFd, Device, IoAddressSpace } from 'stopcopy/uapi';
+  refusalOf,
+} from 'stopcopy/uapi';
 import { DEVICE_DEFAULTS, deviceFactory } from './catalog.js';
-import { errorOf, wrapDevice, wrapFd } from './faults/wrap.js';
+import { wrapDevice, wrapFd } from './faults/wrap.js';
 import { mockGuestRig } from './lab/index.js';
 import { LabMachine } from './lab/machine.js';
 import { PagedMemory } from './lab/paged-memory.js';
@@ -61,8 +62,8 @@ class MockTarget implements Target {
   async open({ dmaWrite = () => {} }: OpenOptions = {}): Promise<Device> {
     const { device } = this.#machine;
     if (this.#opened) {
-      await errorOf(() => device.reset());
-      await errorOf(() => device.dmaLogging?.stop());
+      await refusalOf(() => device.reset());
+      await refusalOf(() => device.dmaLogging?.stop());
     }
     this.#opened = true;
     this.#dmaWrite = dmaWrite;

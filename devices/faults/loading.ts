@@ -1,15 +1,15 @@
 /** Faults in what becomes of a state that is loaded. */
 import { hasSession, isRunning } from 'stopcopy/machines';
-import { type DataFd, type Device, DeviceError } from 'stopcopy/uapi';
+import { type DataFd, type Device, DeviceError, refusalOf } from 'stopcopy/uapi';
 import type { Fault } from './fault.js';
-import { errorOf, onRequest, type Request, wrapFd } from './wrap.js';
+import { onRequest, type Request, wrapFd } from './wrap.js';
 
 /** Leaving RESUMING succeeds whatever was written: what cannot be loaded is left out. */
 function unchecked(device: Device): Device {
   return onRequest(device, async ({ from, wanted, go }) => {
     if (from !== 'RESUMING' || wanted === undefined || wanted === 'RESUMING') return go();
     let fd: DataFd | null = null;
-    const error = await errorOf(async () => {
+    const error = await refusalOf(async () => {
       fd = await go();
     });
     if (!error) return fd;
@@ -95,7 +95,7 @@ function attached(device: Device): Device {
     return wrapFd(fd, {
       write: async (bytes) => {
         let size = 0;
-        const error = await errorOf(async () => {
+        const error = await refusalOf(async () => {
           size = await fd.write(bytes);
         });
         if (error && error.code !== 'ENODEV') throw error;

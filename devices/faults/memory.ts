@@ -1,7 +1,7 @@
 /** Faults in guest memory and in what the device says of its writes to it. */
-import { type Device, DirtyBitmap, type IovaRange } from 'stopcopy/uapi';
+import { type Device, DirtyBitmap, type IovaRange, refusalOf } from 'stopcopy/uapi';
 import type { Fault, FaultTools } from './fault.js';
-import { errorOf, onLogging, onReport, onRequest, wrapFd } from './wrap.js';
+import { onLogging, onReport, onRequest, wrapFd } from './wrap.js';
 
 /** Bytes of a user's bitmap in one page of user memory. */
 const USER_PAGE = 4096;
@@ -65,7 +65,7 @@ function smallTracker(device: Device): Device {
 function logEndsWithSave(device: Device): Device {
   return onRequest(device, async ({ from, go }) => {
     const fd = await go();
-    if (from === 'STOP_COPY') await errorOf(() => device.dmaLogging?.stop());
+    if (from === 'STOP_COPY') await refusalOf(() => device.dmaLogging?.stop());
     return fd;
   });
 }

@@ -1,8 +1,15 @@
 /** Faults in what is read while the state is saved. */
 import { inPreCopy, inSavingGroup } from 'stopcopy/machines';
-import { type DataFd, type Device, DeviceError, type MigState, type PrecopyBytes } from 'stopcopy/uapi';
+import {
+  type DataFd,
+  type Device,
+  DeviceError,
+  type MigState,
+  type PrecopyBytes,
+  refusalOf,
+} from 'stopcopy/uapi';
 import type { Fault } from './fault.js';
-import { errorOf, onFd, wrapFd } from './wrap.js';
+import { onFd, wrapFd } from './wrap.js';
 
 /** An image of device state is at most this long in the drivers that give it a fixed size. */
 const FIXED_IMAGE = 128 * 1024;
@@ -29,7 +36,7 @@ function inBatches(fd: DataFd, lasts: () => Promise<boolean>, change: (bytes: Ui
     const piece = new Uint8Array(65536);
     for (;;) {
       let size = 0;
-      const error = await errorOf(async () => {
+      const error = await refusalOf(async () => {
         size = await fd.read(piece);
       });
       if (size > 0) parts.push(piece.slice(0, size));
@@ -159,7 +166,7 @@ export const READING_FAULTS: readonly Fault[] = [
         wrapFd(fd, {
           read: async (into) => {
             let size = 0;
-            const error = await errorOf(async () => {
+            const error = await refusalOf(async () => {
               size = await fd.read(into);
             });
             if (error && error.code !== 'ENOMSG') throw error;

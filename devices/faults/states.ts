@@ -1,8 +1,8 @@
 /** Faults in the states: what suspending leaves behind, what a reset does, what a second session finds. */
 import { hasSession, inPreCopy, inSavingGroup, isRunning } from 'stopcopy/machines';
-import { type DataFd, type Device, DeviceError, type MigState } from 'stopcopy/uapi';
+import { type DataFd, type Device, DeviceError, type MigState, refusalOf } from 'stopcopy/uapi';
 import type { Fault, FaultTools } from './fault.js';
-import { errorOf, onRequest, wrapDevice, wrapFd } from './wrap.js';
+import { onRequest, wrapDevice, wrapFd } from './wrap.js';
 
 const operates = (state: MigState | undefined): boolean => state === 'RUNNING' || state === 'PRE_COPY';
 
@@ -149,7 +149,7 @@ function fdOutlivesReset(device: Device): Device {
   const immortal = (fd: DataFd, born: number) => {
     const either = async (call: () => unknown, instead: () => number): Promise<number> => {
       let size = 0;
-      const error = await errorOf(async () => {
+      const error = await refusalOf(async () => {
         size = (await call()) as number;
       });
       if (error === null) return size;

@@ -1,7 +1,6 @@
 import {
   type DataFd,
   type Device,
-  DeviceError,
   type DirtyBitmap,
   type DmaLogging,
   type MigState,
@@ -88,15 +87,4 @@ export function onLogging(device: Device, own: (logging: DmaLogging) => Partial<
     ...own(logging),
   };
   return wrapDevice(device, { dmaLogging: changed });
-}
-
-/** The device's own error that a call gives, or null for success; any other error goes on. */
-export async function errorOf(call: () => unknown): Promise<DeviceError | null> {
-  try {
-    await call();
-    return null;
-  } catch (error) {
-    if (error instanceof DeviceError) return error;
-    throw error;
-  }
 }

@@ -1,5 +1,4 @@
-import type { DataFd } from 'stopcopy/uapi';
-import { errorOf } from '../faults/wrap.js';
+import { type DataFd, refusalOf } from 'stopcopy/uapi';
 import { RING } from './dma-guest.js';
 import { differingPages } from './paged-memory.js';
 import type { Side } from './side.js';
@@ -68,7 +67,7 @@ export async function migrate(
   } else {
     await from.stop('STOP_COPY');
     copyPages(from, to, await from.dirty());
-    await errorOf(() => out!.precopyInfo());
+    await refusalOf(() => out!.precopyInfo());
   }
   from.status('device');
   await send(out, into);

@@ -1,6 +1,6 @@
 import type { GuestRig } from 'stopcopy/target';
+import { refusalOf } from 'stopcopy/uapi';
 import { DEVICE_DEFAULTS, type DeviceDefaults } from '../catalog.js';
-import { errorOf } from '../faults/wrap.js';
 import { longLife, ringStart, settings } from './e810-scenarios.js';
 import { loadAfter, SCENARIOS, type Scenario } from './scenarios.js';
 import { type Emit, Side } from './side.js';
@@ -77,7 +77,7 @@ async function perform(
   [onHere, onThere]: readonly [Subject, Subject],
   emit: Emit,
 ): Promise<string | null> {
-  const error = await errorOf(async () => {
+  const error = await refusalOf(async () => {
     const here = new Side('alpha', onHere, emit);
     const there = new Side('beta', onThere, emit);
     here.guest = onHere.newGuest();

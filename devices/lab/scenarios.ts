@@ -1,6 +1,5 @@
 /** Migrations that any device goes through, sound ones and others. */
-import type { DataFd } from 'stopcopy/uapi';
-import { errorOf } from '../faults/wrap.js';
+import { type DataFd, refusalOf } from 'stopcopy/uapi';
 import { migrate } from './migration.js';
 import type { Side } from './side.js';
 import { take, write } from './transfer.js';
@@ -31,7 +30,7 @@ export async function loadAfter(
   const into = (await there.set('RESUMING'))!;
   await here.stop();
   here.status('device');
-  const error = await errorOf(async () => {
+  const error = await refusalOf(async () => {
     await write(into, change(await saved(here)));
     await there.set('STOP');
     await there.run(guest);
@@ -54,10 +53,10 @@ export async function loadAfter(
 async function resetIn(side: Side, state: 'STOP_COPY' | 'PRE_COPY' | 'RESUMING'): Promise<void> {
   const fd: DataFd = (await side.set(state))!;
   const piece = new Uint8Array(4);
-  if (state !== 'RESUMING') await errorOf(() => fd.read(piece));
+  if (state !== 'RESUMING') await refusalOf(() => fd.read(piece));
   await side.device.reset();
   await side.device.getState();
-  await errorOf(() => (state === 'RESUMING' ? fd.write(piece.subarray(0, 1)) : fd.read(piece)));
+  await refusalOf(() => (state === 'RESUMING' ? fd.write(piece.subarray(0, 1)) : fd.read(piece)));
   await fd.close();
 }
 
@@ -73,7 +72,7 @@ export const SCENARIOS = {
   /** Without PRE_COPY; then the fd of the load is written once more. */
   plain: async (here, there) => {
     const into = await migrate(here, there, { preCopy: false });
-    await errorOf(() => into.write(Uint8Array.of(1)));
+    await refusalOf(() => into.write(Uint8Array.of(1)));
     await into.close();
   },
   /** Cancelled in PRE_COPY, cancelled after STOP_COPY, then done. */
@@ -81,7 +80,7 @@ export const SCENARIOS = {
     const guest = here.guest!;
     for (let attempt = 0; here.hasPreCopy && attempt < 2; attempt++) {
       const fd = (await here.set('PRE_COPY'))!;
-      await errorOf(() => take(fd));
+      await refusalOf(() => take(fd));
       await here.set('RUNNING');
       await fd.close();
       await here.check();
@@ -125,7 +124,7 @@ export const SCENARIOS = {
     const bytes = await take(fd);
     const half = Math.min(200, bytes.length >> 1);
     await into.write(bytes.subarray(0, half));
-    const error = await errorOf(async () => {
+    const error = await refusalOf(async () => {
       await there.set('STOP');
       await into.write(bytes.subarray(half));
     });

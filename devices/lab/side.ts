@@ -1,8 +1,14 @@
 import { recorded } from 'stopcopy/target';
 import type { TraceEvent } from 'stopcopy/trace';
-import { type BitmapRange, type DataFd, type Device, MIGRATION_FLAGS, type MigState } from 'stopcopy/uapi';
+import {
+  type BitmapRange,
+  type DataFd,
+  type Device,
+  MIGRATION_FLAGS,
+  type MigState,
+  refusalOf,
+} from 'stopcopy/uapi';
 import { faultRandom, WatchedMemory } from '../faults/index.js';
-import { errorOf } from '../faults/wrap.js';
 import { RING } from './dma-guest.js';
 import type { Guest } from './guest.js';
 import { LabMachine } from './machine.js';
@@ -78,7 +84,7 @@ export class Side {
 
   async set(state: MigState): Promise<DataFd | null> {
     let fd: DataFd | null = null;
-    const error = await errorOf(async () => {
+    const error = await refusalOf(async () => {
       fd = await this.device.setState(state);
     });
     this.#state = error ? await this.machine.device.getState() : state;
@@ -177,7 +183,7 @@ export class Side {
     if (this.#subject.comparedBy === 'digest') return { state: this.machine.machine.digest() };
     const { device } = this.machine;
     let bytes: Uint8Array = new Uint8Array(0);
-    const error = await errorOf(async () => {
+    const error = await refusalOf(async () => {
       const state = await device.getState();
       const fd = (await device.setState('STOP_COPY'))!;
       bytes = await drain(fd);

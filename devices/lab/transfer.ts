@@ -1,5 +1,4 @@
-import { type DataFd, DeviceError } from 'stopcopy/uapi';
-import { errorOf } from '../faults/wrap.js';
+import { type DataFd, DeviceError, refusalOf } from 'stopcopy/uapi';
 
 /** Bytes of the first reads of a stream and of its writes: so few that each stream needs several. */
 const PIECE = 16;
@@ -36,7 +35,7 @@ export async function take(from: DataFd): Promise<Uint8Array> {
 async function readOnce(fd: DataFd, piece: number): Promise<Uint8Array | null> {
   const into = new Uint8Array(piece);
   let size = 0;
-  const error = await errorOf(async () => {
+  const error = await refusalOf(async () => {
     size = await fd.read(into);
   });
   if (error && error.code !== 'ENOMSG') throw error;

@@ -2,7 +2,7 @@ import { isRunning } from '../machines/vfio-arcs.js';
 import { recorded } from '../target/recorded.js';
 import { type Target, TargetError } from '../target/target.js';
 import type { TraceEvent } from '../trace/event.js';
-import { type DataFd, type Device, DeviceError } from '../uapi/device.js';
+import { type DataFd, type Device, DeviceError, refusalOf } from '../uapi/device.js';
 import type { MigState } from '../uapi/vfio.js';
 import { bounded, HangError, inTime } from './bounded.js';
 
@@ -121,7 +121,7 @@ export class Bench {
     const ways = this.canReset ? [() => this.reset(), walk, ...reopen] : [...reopen, walk];
     let trouble = 'the device does not come back to RUNNING';
     for (const way of ways) {
-      const error = await refusal(way);
+      const error = await refusalOf(way);
       const state = await stateOf(this.device);
       if (state === 'RUNNING') {
         await this.#tidy();
@@ -145,27 +145,16 @@ export class Bench {
   /** RESUMING is left by a whole image only. */
   async #walkHome(image: Uint8Array | null): Promise<void> {
     if ((await this.device.getState()) === 'RESUMING' && image !== null)
-      for (const fd of this.fds) if (fd !== null) await refusal(async () => writeAll(fd, image));
+      for (const fd of this.fds) if (fd !== null) await refusalOf(async () => writeAll(fd, image));
     await this.device.setState('RUNNING');
   }
 
   async #tidy(): Promise<void> {
-    for (const fd of this.fds) if (fd !== null) await refusal(async () => fd.close());
+    for (const fd of this.fds) if (fd !== null) await refusalOf(async () => fd.close());
     this.fds.length = 0;
     const { dmaLogging } = this.device;
     if (this.events.some(({ kind }) => kind === 'dma_logging_start') && dmaLogging !== null)
-      await refusal(async () => dmaLogging.stop());
-  }
-}
-
-/** What a call was refused with, or null. A call that hangs, or any other error, goes on. */
-export async function refusal(call: () => Promise<unknown>): Promise<DeviceError | null> {
-  try {
-    await call();
-    return null;
-  } catch (error) {
-    if (error instanceof DeviceError) return error;
-    throw error;
+      await refusalOf(async () => dmaLogging.stop());
   }
 }
 

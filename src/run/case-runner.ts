@@ -1,6 +1,7 @@
 import { type CapabilitySet, capabilitiesOfFlags, capabilityNames } from '../machines/index.js';
 import { type Case, IMAGE_CASE, imageCase, type Suite } from '../suite/index.js';
-import type { OptionalCall, Target } from '../target/target.js';
+import type { Target } from '../target/target.js';
+import type { OptionalCall } from '../uapi/optional-call.js';
 import type { MigState } from '../uapi/vfio.js';
 import { Bench } from './bench.js';
 import { goHome, isExpected, lostBy, type Segment, SegmentRun, type Subject } from './execute.js';

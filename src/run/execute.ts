@@ -2,9 +2,9 @@ import type { CapabilitySet } from '../machines/capabilities.js';
 import { requestedPath } from '../machines/vfio-arcs.js';
 import { CaseModel, type Step } from '../suite/index.js';
 import type { TraceEvent } from '../trace/event.js';
-import type { DataFd } from '../uapi/device.js';
+import { type DataFd, refusalOf } from '../uapi/device.js';
 import type { MigState } from '../uapi/vfio.js';
-import { type Bench, refusal } from './bench.js';
+import type { Bench } from './bench.js';
 import { HangError } from './bounded.js';
 import { type Bounds, type Outcome, perform } from './outcome.js';
 import type { PlannedStep } from './plan.js';
@@ -131,7 +131,7 @@ export class SegmentRun {
     this.call = `SET of MIG_DEVICE_STATE to ${at}`;
     this.bench.touched = true;
     let fd: DataFd | null = null;
-    const refused = await refusal(async () => {
+    const refused = await refusalOf(async () => {
       fd = await this.bench.device.setState(at);
     });
     if (refused !== null) return false;

@@ -1,21 +1,8 @@
-import type { Case, Step, StepKind } from '../suite/index.js';
-import type { OptionalCall, Target } from '../target/target.js';
-import type { Device } from '../uapi/device.js';
+import { type Case, optionalCallOf, type Step } from '../suite/index.js';
+import type { Target } from '../target/target.js';
+import { type Device, refusalOf } from '../uapi/device.js';
+import type { OptionalCall } from '../uapi/optional-call.js';
 import { VFIO_PCI_CONFIG_REGION } from '../uapi/pci.js';
-import { refusal } from './bench.js';
-
-/** The optional call that a step needs. */
-const NEEDS: Partial<Record<StepKind, OptionalCall>> = {
-  reset: 'reset',
-  reopen: 'reopen',
-  data_size: 'data_size',
-  precopy_info: 'precopy_info',
-  precopy_info_v2: 'precopy_info_v2',
-  read_region: 'read_region',
-  log_start: 'dma_logging',
-  log_stop: 'dma_logging',
-  log_report: 'dma_logging',
-};
 
 /** What neither the interface nor the device has a form for. */
 export async function lacking(target: Target, device: Device): Promise<Set<OptionalCall>> {
@@ -24,7 +11,7 @@ export async function lacking(target: Target, device: Device): Promise<Set<Optio
   if (device.dmaLogging === null) lacks.add('dma_logging');
   // What is read is configuration space; a device that is none of PCI has no such region.
   const read = async () => device.readRegion(VFIO_PCI_CONFIG_REGION, 0, 2);
-  if (!lacks.has('read_region') && (await refusal(read)) !== null) lacks.add('read_region');
+  if (!lacks.has('read_region') && (await refusalOf(read)) !== null) lacks.add('read_region');
   return lacks;
 }
 
@@ -36,8 +23,8 @@ export function reasonToSkip(
   hasImage: boolean,
 ): string | null {
   for (const step of steps) {
-    const need = NEEDS[step.do];
-    if (need !== undefined && lacks.has(need)) return `the target has no ${need}`;
+    const need = optionalCallOf(step.do);
+    if (need !== null && lacks.has(need)) return `the target has no ${need}`;
     if (step.do === 'write' && !hasImage) return "the device's own stream could not be read";
     const reason = step.do === 'scenario' ? reasonAgainst(step, target) : null;
     if (reason !== null) return reason;

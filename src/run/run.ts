@@ -10,9 +10,10 @@ import {
   type Step,
   type Suite,
 } from '../suite/index.js';
-import type { OptionalCall, Target } from '../target/target.js';
+import type { Target } from '../target/target.js';
 import { plural } from '../text/words.js';
 import type { TraceEvent } from '../trace/event.js';
+import type { OptionalCall } from '../uapi/optional-call.js';
 import type { Report } from '../validate/report.js';
 import { Bench } from './bench.js';
 import { isExpected, nextAlone, runSegment, type Segment, type Subject } from './execute.js';

@@ -5,9 +5,7 @@ export { TARGET_KINDS, type TargetKind, targetOf } from './open.js';
 export { type RecorderOptions, recorded } from './recorded.js';
 export {
   type GuestRig,
-  OPTIONAL_CALLS,
   type OpenOptions,
-  type OptionalCall,
   type Target,
   TargetError,
 } from './target.js';

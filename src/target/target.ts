@@ -1,17 +1,6 @@
 import type { TraceEvent } from '../trace/event.js';
 import type { Device } from '../uapi/device.js';
-
-/** Calls of the VFIO uAPI that an interface may have no form for. */
-export const OPTIONAL_CALLS = [
-  'reset',
-  'reopen',
-  'data_size',
-  'precopy_info',
-  'precopy_info_v2',
-  'dma_logging',
-  'read_region',
-] as const;
-export type OptionalCall = (typeof OPTIONAL_CALLS)[number];
+import type { OptionalCall } from '../uapi/optional-call.js';
 
 /** The target cannot be used: what is missing, where, and what to do. The message is one line for people. */
 export class TargetError extends Error {

@@ -1,5 +1,6 @@
 import { type Channel, connect, type MigrationUri, parseUri, TransportError } from '../transport/index.js';
 import { type Device, DeviceError } from '../uapi/device.js';
+import type { OptionalCall } from '../uapi/optional-call.js';
 import { VFIO_USER_DMA_FLAGS } from '../uapi/vfio-user-device.js';
 import {
   DIALECTS,
@@ -11,7 +12,7 @@ import {
   VfioUserError,
   vfioUserDevice,
 } from '../vfio-user/index.js';
-import { type OpenOptions, type OptionalCall, type Target, TargetError } from './target.js';
+import { type OpenOptions, type Target, TargetError } from './target.js';
 
 export interface VfioUserTargetOptions {
   /** Default: the specification; the URI's `?dialect=` says otherwise. */

@@ -31,6 +31,17 @@ export class DeviceError extends Error {
   }
 }
 
+/** What a device refuses a call with, or null when it does not. An error of any other class goes on. */
+export async function refusalOf(call: () => unknown): Promise<DeviceError | null> {
+  try {
+    await call();
+    return null;
+  } catch (error) {
+    if (error instanceof DeviceError) return error;
+    throw error;
+  }
+}
+
 /** A data transfer session as user space holds it: the `data_fd` that a SET of MIG_DEVICE_STATE returned. */
 export interface DataFd {
   /**

@@ -5,6 +5,7 @@ export * from './e810.js';
 export * from './errno.js';
 export * from './iommufd.js';
 export * from './kvm.js';
+export * from './optional-call.js';
 export * from './party.js';
 export * from './pci.js';
 export * from './qemu.js';

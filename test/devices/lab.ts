@@ -1,11 +1,10 @@
-import { errorOf } from '../../devices/faults/wrap.js';
 import { type ArcCallbacks, DmaLog, Uart } from '../../devices/index.js';
 import { drain as drainTo } from '../../devices/lab/transfer.js';
 import { validateEvents } from '../../src/index.js';
 import { ARCS, type CapabilitySet, requestedPath, statesOf } from '../../src/machines/index.js';
 import { recorded } from '../../src/target/index.js';
 import { type TraceEvent, traceEventSchema } from '../../src/trace/index.js';
-import { type DataFd, type Device, DeviceError } from '../../src/uapi/index.js';
+import { type DataFd, type Device, DeviceError, refusalOf } from '../../src/uapi/index.js';
 import type { MigState } from '../../src/uapi/vfio.js';
 
 /** Whole numbers from 0 on, below `below`: the same for the same seed. */
@@ -21,7 +20,7 @@ export function randomNumbers(seed: number): (below: number) => number {
 
 /** The error that a call of a device gives, or undefined. Errors of another class fail the test. */
 export async function refusal(call: () => unknown): Promise<DeviceError | undefined> {
-  return (await errorOf(call)) ?? undefined;
+  return (await refusalOf(call)) ?? undefined;
 }
 
 /** The name of the errno, or undefined for success. */

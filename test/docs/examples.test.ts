@@ -18,7 +18,9 @@ import { countsText, feed } from '../trace/feed.js';
 import { notInOutput, page, quotes } from './quotes.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const PAGES = ['README.md', 'CONTRIBUTING.md', 'docs/exec-target.md'].map((name) => [name, page(name)] as const);
+const PAGES = ['README.md', 'CONTRIBUTING.md', 'docs/exec-target.md'].map(
+  (name) => [name, page(name)] as const,
+);
 
 describe('the pages quote what is there', () => {
   const all = PAGES.flatMap(([, text]) => quotes(text));

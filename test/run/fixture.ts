@@ -1,8 +1,9 @@
 import { capabilitySet } from '../../src/machines/index.js';
 import { type RunOptions, runSuite, type TestReport } from '../../src/run/index.js';
 import { type Case, caseSchema, type Step, SUITE_SCHEMA, type Suite } from '../../src/suite/index.js';
-import type { GuestRig, OptionalCall, Target } from '../../src/target/index.js';
+import type { GuestRig, Target } from '../../src/target/index.js';
 import type { Device } from '../../src/uapi/index.js';
+import type { OptionalCall } from '../../src/uapi/optional-call.js';
 
 /** A target in this process; every open but the first resets the device. */
 export function targetOf(

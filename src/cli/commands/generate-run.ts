@@ -9,8 +9,8 @@ import {
 } from '../../generate/index.js';
 import { CAPABILITY_SETS, type CapabilitySet, capabilitySet, MACHINES } from '../../machines/index.js';
 import type { Suite } from '../../suite/index.js';
-import { OPTIONAL_CALLS } from '../../target/index.js';
 import { jsonText } from '../../text/json.js';
+import { OPTIONAL_CALLS } from '../../uapi/optional-call.js';
 import { UsageError } from '../exit.js';
 import { writeSuite } from '../generate/write-suite.js';
 import { print } from '../output.js';

@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { appendNames, count } from '../arguments.js';
 
 export interface GenerateFlags {
   coverage: string[];
@@ -89,17 +90,4 @@ export function addGenerate(program: Command): void {
       const { runGenerate } = await import('./generate-run.js');
       await runGenerate(model, flags);
     });
-}
-
-function appendNames(value: string, before: string[]): string[] {
-  const names = value.split(',').map((name) => name.trim());
-  return [...before, ...names.filter((name) => name !== '')];
-}
-
-function count(least: number, most: number): (value: string) => number {
-  return (value) => {
-    const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
-    if (number >= least && number <= most) return number;
-    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-  };
 }

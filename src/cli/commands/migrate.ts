@@ -1,6 +1,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { CAPABILITY_NAMES, type CapabilityName } from '../../migrate/parameters.js';
 import { CPU_TRACKERS, DEVICE_TRACKERS } from '../../migrate/tracker-names.js';
+import { count } from '../arguments.js';
 import { addColorOptions } from '../color.js';
 import { CONTROL_WORDS } from '../migrate/control-words.js';
 
@@ -160,14 +161,6 @@ function appendCapability(value: string, before: CapabilityName[]): CapabilityNa
   const name = CAPABILITY_NAMES.find((each) => each === value);
   if (name === undefined) throw new InvalidArgumentError(`Known are ${CAPABILITY_NAMES.join(', ')}.`);
   return [...before, name];
-}
-
-function count(least: number, most: number): (value: string) => number {
-  return (value) => {
-    const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
-    if (number >= least && number <= most) return number;
-    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-  };
 }
 
 const SHIFTS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };

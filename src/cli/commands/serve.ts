@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { DIALECTS } from '../../vfio-user/dialect.js';
+import { count } from '../arguments.js';
 
 export interface ServeFlags {
   device: string;
@@ -50,26 +51,12 @@ export function addServe(program: Command): void {
     )
     .option('--once', 'end when the first client is gone')
     .option('--record <file>', 'write what clients ask for, and the answers, as canonical events')
-    .option('--seed <n>', 'seed of the traffic at the port of a VF', seed, 1)
-    .option('--timeout <ms>', 'how long a client may take to answer a DMA message', milliseconds, 5000)
+    .option('--seed <n>', 'seed of the traffic at the port of a VF', count(0, 0xffff_ffff), 1)
+    .option('--timeout <ms>', 'how long a client may take to answer a DMA message', count(1, 1e7), 5000)
     .option('--json', 'tell what happens as lines of JSON')
     .addHelpText('after', HELP)
     .action(async (flags: ServeFlags) => {
       const { runServe } = await import('./serve-run.js');
       process.exitCode = await runServe(flags);
     });
-}
-
-function seed(value: string): number {
-  return whole(value, 0, 0xffff_ffff);
-}
-
-function milliseconds(value: string): number {
-  return whole(value, 1, 1e7);
-}
-
-function whole(value: string, least: number, most: number): number {
-  const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
-  if (number >= least && number <= most) return number;
-  throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
 }

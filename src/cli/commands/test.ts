@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { appendNames, count } from '../arguments.js';
 import { addColorOptions } from '../color.js';
 
 export interface TestFlags {
@@ -78,17 +79,4 @@ export function addTest(program: Command): void {
     const { runTest } = await import('./test-run.js');
     process.exitCode = await runTest(flags);
   });
-}
-
-function appendNames(value: string, before: string[]): string[] {
-  const names = value.split(',').map((name) => name.trim());
-  return [...before, ...names.filter((name) => name !== '')];
-}
-
-function count(least: number, most: number): (value: string) => number {
-  return (value) => {
-    const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
-    if (number >= least && number <= most) return number;
-    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-  };
 }

@@ -1,8 +1,8 @@
 import { type DataFd, type Device, DeviceError, type DmaLogging } from '../../uapi/device.js';
 import { type BitmapRange, DirtyBitmap } from '../../uapi/dirty-bitmap.js';
+import type { OptionalCall } from '../../uapi/optional-call.js';
 import type { MigState } from '../../uapi/vfio.js';
 import type { IovaRange, PrecopyBytes } from '../../uapi/vfio-structs.js';
-import type { OptionalCall } from '../target.js';
 import type { Connection } from './connection.js';
 import { type Answer, MAX_DATA } from './protocol.js';
 

@@ -1,8 +1,9 @@
 import { clean, cut } from '../../text/words.js';
 import type { Device } from '../../uapi/device.js';
 import { DeviceError } from '../../uapi/device.js';
+import { OPTIONAL_CALLS, type OptionalCall } from '../../uapi/optional-call.js';
 import { MIGRATION_FLAGS } from '../../uapi/vfio.js';
-import { OPTIONAL_CALLS, type OpenOptions, type OptionalCall, type Target, TargetError } from '../target.js';
+import { type OpenOptions, type Target, TargetError } from '../target.js';
 import { Connection } from './connection.js';
 import { ExecDevice } from './exec-device.js';
 import { EXEC_VERSION } from './protocol.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { OPTIONAL_CALLS } from '../../uapi/optional-call.js';
 import { MIG_STATES } from '../../uapi/vfio.js';
-import { OPTIONAL_CALLS } from '../target.js';
 
 /**
  * The messages between an `exec:` target and the command that is the device: one JSON object a line,

@@ -1,7 +1,8 @@
 import { type Device, DeviceError } from '../../uapi/device.js';
+import type { OptionalCall } from '../../uapi/optional-call.js';
 import { DEVICE_FLAGS_RESET, FEATURES, IOCTLS } from '../../uapi/vfio.js';
 import { DeviceInfo, FeatureMigration } from '../../uapi/vfio-structs.js';
-import { type OptionalCall, type Target, TargetError } from '../target.js';
+import { type Target, TargetError } from '../target.js';
 import { startCaller } from './calling-process.js';
 import { DeviceCalls } from './device-calls.js';
 import { KernelDevice } from './kernel-device.js';

@@ -1,0 +1,16 @@
+import { InvalidArgumentError } from 'commander';
+
+/** Parser of an option that takes names with commas between, and may be given several times. */
+export function appendNames(value: string, before: string[]): string[] {
+  const names = value.split(',').map((name) => name.trim());
+  return [...before, ...names.filter((name) => name !== '')];
+}
+
+/** Parser of an option that takes a whole number. */
+export function count(least: number, most: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,10}$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= least && number <= most) return number;
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+  };
+}
