@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type ExecTargetOptions, execTarget, type Target, TargetError } from '../../../src/target/index.js';
 import { type DataFd, DeviceError } from '../../../src/uapi/index.js';
 import { canned, HELLO } from './commands.js';
 
 const opened: Target[] = [];
-/** What the command has said on its standard error. */
+/** What the command has said on its standard error; that may come after its answers. */
 let said: string[] = [];
 
 function target(uri: string, options: ExecTargetOptions = {}): Target {
@@ -83,6 +83,7 @@ describe('calls', () => {
     const map = await logging.report({ iova: 0x1000n, length: 0x3000n, pageSize: 4096n });
     expect([0, 1, 2].map((page) => map.test(page))).toEqual([true, false, true]);
     await logging.stop();
+    await vi.waitFor(() => expect(said.length).toBeGreaterThan(4));
     expect(said.map((line) => JSON.parse(line)).slice(1, 5)).toEqual([
       { id: 1, call: 'set_state', state: 'PRE_COPY' },
       { id: 2, call: 'get_state' },
@@ -105,6 +106,7 @@ describe('calls', () => {
     expect([device.offersReset, device.dmaLogging]).toEqual([false, null]);
     await expect(device.reset()).rejects.toMatchObject({ code: 'ENOTTY' });
     await expect(device.dataSize()).rejects.toMatchObject({ code: 'ENOTTY' });
+    await made.close();
     expect(said).toHaveLength(1);
   });
 
@@ -118,7 +120,7 @@ describe('calls', () => {
     ).open();
     const fd = (await device.setState('STOP_COPY')) as DataFd;
     await expect(fd.read(new Uint8Array(1 << 24))).rejects.toMatchObject({ code: 'ENOMSG' });
-    expect(said.at(-1)).toMatch(/"size":1048576/);
+    await vi.waitFor(() => expect(said.at(-1)).toMatch(/"size":1048576/));
     expect(await fd.write(new Uint8Array((1 << 20) + 1))).toBe(1 << 20);
   });
 });
