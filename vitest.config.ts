@@ -18,7 +18,7 @@ export default defineConfig({
     alias: [
       { find: /^stopcopy$/, replacement: file('src/index.ts') },
       { find: /^stopcopy\/devices$/, replacement: file('devices/index.ts') },
-      { find: /^stopcopy\/(\w+)$/, replacement: file('src/$1/index.ts') },
+      { find: /^stopcopy\/([\w-]+)$/, replacement: file('src/$1/index.ts') },
     ],
   },
 });

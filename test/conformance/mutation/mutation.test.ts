@@ -18,7 +18,7 @@ import { firstRefused } from './naive-machines.js';
 const ROOT = new URL('../../traces/', import.meta.url).pathname;
 
 /** Mutants of each trace that the machines no longer allow; `npm run test:large` asks for 500. */
-const BROKEN = Number(process.env.STOPCOPY_MUTANTS ?? 100);
+const BROKEN = Number(process.env.STOPCOPY_MUTANTS ?? 50);
 /** Most mutants that are made to get there; most events of a trace move no machine. */
 const MOST = 4000;
 
