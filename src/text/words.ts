@@ -21,7 +21,10 @@ export function cut(text: string, length: number): string {
 
 /** A number with separators: `11,450,402`. */
 export function number(value: number): string {
-  return value.toLocaleString('en-US');
+  // A whole number is not worth the time that the tables of the locales take to load.
+  return Number.isSafeInteger(value)
+    ? String(value).replace(/\B(?=(?:\d{3})+$)/g, ',')
+    : value.toLocaleString('en-US');
 }
 
 /** `1 line`, `2 lines`. */

@@ -1,3 +1,4 @@
+import { number } from '../text/words.js';
 import type { TraceEvent } from '../trace/event.js';
 
 /** Most devices, over all hosts, and most hosts that are followed. */
@@ -46,6 +47,6 @@ export class Crowd {
 
 /** What a report says of events that were turned away. */
 export function crowdRemark(events: number): string {
-  const limits = `the first ${MAX_DEVICES.toLocaleString('en-US')} devices and ${MAX_HOSTS.toLocaleString('en-US')} hosts are followed`;
-  return `${events.toLocaleString('en-US')} events of further devices were not judged: ${limits}`;
+  const limits = `the first ${number(MAX_DEVICES)} devices and ${number(MAX_HOSTS)} hosts are followed`;
+  return `${number(events)} events of further devices were not judged: ${limits}`;
 }
