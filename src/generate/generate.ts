@@ -1,6 +1,6 @@
 import type { CompleteMethod } from '../automaton/index.js';
 import { type CapabilitySet, capabilityNames } from '../machines/index.js';
-import { RULES } from '../rules/index.js';
+import { ruleIdsOf } from '../rules/index.js';
 import { CoverageMeter, SUITE_SCHEMA, type Suite } from '../suite/index.js';
 import { withinBudget } from './budget.js';
 import type { GenerateContext, Made } from './context.js';
@@ -85,6 +85,5 @@ export function meterFor({
   capabilities,
   lacks,
 }: Pick<GenerateContext, 'capabilities' | 'lacks'>): CoverageMeter {
-  const rules = RULES.filter(({ party }) => party === 'driver').map(({ id }) => id);
-  return new CoverageMeter({ capabilities, lacks, rules });
+  return new CoverageMeter({ capabilities, lacks, rules: ruleIdsOf('driver') });
 }

@@ -7,6 +7,7 @@ import {
 } from '../automaton/index.js';
 import type { CapabilitySet } from '../machines/index.js';
 import type { Case } from '../suite/index.js';
+import { plural } from '../text/words.js';
 import { makeCase } from './case.js';
 import { ANSWERS, type Request, requestMachine } from './request-machine.js';
 import { lowerRequests } from './steps.js';
@@ -84,7 +85,7 @@ function guaranteeOf(
     .join(', ');
   const sentences = [
     `Over ${requests} (seen: ${seen}) a device that passes answers every sequence of requests as the model does, if it has at most ${n + k} states: the ${n} of the model${k > 0 ? ` and ${k} hidden` : ''}.`,
-    `So does one with any number of states, each of which is reached from RUNNING by nothing or by ${cover}, and ${k === 0 ? 'no request more' : `at most ${counted(k, 'request')} more`}.`,
+    `So does one with any number of states, each of which is reached from RUNNING by nothing or by ${cover}, and ${k === 0 ? 'no request more' : `at most ${plural(k, 'request')} more`}.`,
     `It has to hold that the device is deterministic, that it is brought to the same RUNNING before each case,${status ? ' that GET tells the state and changes nothing,' : ''} and that the device's own stream, written before RESUMING is left, is a load that works.`,
     'A request for the state that the device is in may fail: that is no fault.',
   ];
@@ -94,5 +95,3 @@ function guaranteeOf(
     );
   return sentences.join(' ');
 }
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

@@ -2,8 +2,8 @@ import {
   type CapabilitySet,
   hasSession,
   inPreCopy,
-  inSavingGroup,
   isRunning,
+  opensSession,
   requestedPath,
 } from '../machines/index.js';
 import { CaseModel, type FdModel, type Step, type StepOf } from '../suite/index.js';
@@ -194,8 +194,7 @@ export class Walk {
     if (from === 'RESUMING') return ruleOfLoad(this.#likely);
     // A failure that the validator has no name for has an errno of the hardware.
     if (this.#loaded && isRunning(to)) return 'VFIO-SES-20';
-    const begins = hasSession(to) && !(inSavingGroup(from) && inSavingGroup(to));
-    if (begins) return this.#had ? 'VFIO-FSM-15' : 'VFIO-SES-01';
+    if (opensSession(from, to)) return this.#had ? 'VFIO-FSM-15' : 'VFIO-SES-01';
     return isRunning(to) && !hasSession(to) && from !== 'RUNNING' ? 'VFIO-FSM-15' : 'VFIO-FSM-01';
   }
 

@@ -1,3 +1,4 @@
+import type { Party } from '../uapi/party.js';
 import { AFTER_SESSION_RULES } from './after-session.js';
 import { DEVICE_FSM_GENERAL, DEVICE_FSM_RULES } from './device-fsm.js';
 import { DMA_LOGGING_RULES } from './dma-logging.js';
@@ -46,4 +47,9 @@ export const RULES: readonly Rule[] = [
 /** The rule with this id, or undefined. */
 export function ruleNamed(id: string): Rule | undefined {
   return RULES.find((rule) => rule.id === id);
+}
+
+/** Ids of the rules that bind a party. */
+export function ruleIdsOf(party: Party): string[] {
+  return RULES.filter((rule) => rule.party === party).map(({ id }) => id);
 }

@@ -9,6 +9,10 @@ import { bounded, HangError, inTime } from './bounded.js';
 /** The host of all events of a run. */
 export const HOST = 'stopcopy-test';
 
+/** Longest time of one call, in milliseconds, and most bytes read from one stream, where nobody says others. */
+export const DEFAULT_TIMEOUT = 30_000;
+export const DEFAULT_MAX_BYTES = 64 << 20;
+
 /** DMA writes that are told between two changes of state, where none is allowed. */
 const MOST_WRITES = 16;
 

@@ -1,14 +1,14 @@
-import { type CapabilitySet, capabilitiesOfFlags, capabilityNames } from '../machines/index.js';
+import { type CapabilitySet, capabilitiesOfFlags } from '../machines/index.js';
 import { type Case, IMAGE_CASE, imageCase, type Suite } from '../suite/index.js';
 import type { Target } from '../target/target.js';
 import type { OptionalCall } from '../uapi/optional-call.js';
 import type { MigState } from '../uapi/vfio.js';
-import { Bench } from './bench.js';
+import { Bench, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT } from './bench.js';
 import { goHome, isExpected, lostBy, type Segment, SegmentRun, type Subject } from './execute.js';
-import { lostTrouble, stuckTrouble } from './failure.js';
+import { lossOf } from './failure.js';
 import { judge, type Trouble } from './judge.js';
 import { type PlannedStep, planOf } from './plan.js';
-import { lacking, reasonToSkip } from './requirements.js';
+import { lacking, misfit, reasonToSkip } from './requirements.js';
 import { callWords } from './words.js';
 
 export interface CaseRunnerOptions {
@@ -55,13 +55,12 @@ export class CaseRunner {
    * @throws TargetError when it cannot be used; Error when the suite is for another device, or a save fails
    */
   static async open(target: Target, suite: Suite, options: CaseRunnerOptions = {}): Promise<CaseRunner> {
-    const { timeout = 30_000, maxBytes = 64 << 20 } = options;
+    const { timeout = DEFAULT_TIMEOUT, maxBytes = DEFAULT_MAX_BYTES } = options;
     const bench = await Bench.open(target, { timeout });
     try {
       const runner = new CaseRunner(bench, await lacking(target, bench.device), maxBytes);
-      const wants = [...suite.capabilities].sort().join(', ');
-      const has = capabilityNames(runner.#capabilities).sort().join(', ');
-      if (wants !== has) throw new Error(`the suite is for a device with ${wants}, and this one has ${has}`);
+      const reason = misfit(suite, runner.#capabilities);
+      if (reason !== null) throw new Error(reason);
       await runner.#saveImage();
       return runner;
     } catch (error) {
@@ -131,16 +130,11 @@ export class CaseRunner {
     const counted = troubles.filter(({ known }) => known === null);
     // An outcome that the target is known for is no failure, and stops the case all the same.
     if (failure instanceof StepError && counted.length === 0 && troubles.length > 0) return;
-    const first = counted[0] ?? this.#loss(segment);
+    const first = counted[0] ?? lossOf(segment, this.#bench.canReset);
     const wrong = first === null ? null : describe(each, first);
     if (failure !== null && !(failure instanceof StepError)) throw failure;
     if (wrong !== null) throw extended(wrong, failure);
     if (failure !== null) throw failure;
-  }
-
-  #loss({ lost, stuck }: Segment): Trouble | null {
-    if (lost !== null) return lostTrouble(lost);
-    return stuck === null ? null : stuckTrouble(stuck, this.#bench.canReset);
   }
 }
 

@@ -1,7 +1,7 @@
 import { CLAUSES, type ClauseId } from '../machines/clauses.js';
 import { ruleNamed } from '../rules/index.js';
 import type { Case, Step } from '../suite/index.js';
-import type { Lost } from './execute.js';
+import type { Lost, Segment } from './execute.js';
 import type { Trouble } from './judge.js';
 import type { KnownDeviation, TestFailure } from './report.js';
 import { callWords } from './words.js';
@@ -48,13 +48,19 @@ export function knownOf(id: string, { rule, index, known }: Trouble): KnownDevia
   return { case: id, rule, step: index, words: known ?? '' };
 }
 
+/** The loss of a device where nothing else tells of it, or null. */
+export function lossOf({ lost, stuck }: Pick<Segment, 'lost' | 'stuck'>, canReset: boolean): Trouble | null {
+  if (lost !== null) return lostTrouble(lost);
+  return stuck === null ? null : stuckTrouble(stuck, canReset);
+}
+
 /** The device is gone, and no step tells of it: on the way to the state where the steps begin. */
-export function lostTrouble({ call, words }: Lost): Trouble {
+function lostTrouble({ call, words }: Lost): Trouble {
   return bare('VFIO-FSM-01', 'uapi/set', ['an answer'], 'broken', `${call}: ${words}`);
 }
 
 /** Nothing brings the device back to RUNNING. */
-export function stuckTrouble(words: string, canReset: boolean): Trouble {
+function stuckTrouble(words: string, canReset: boolean): Trouble {
   return canReset
     ? bare('VFIO-RST-01', 'uapi/reset', ['RUNNING'], 'stuck', words)
     : bare('VFIO-FSM-14', 'driver/undo', ['RUNNING'], 'stuck', words);

@@ -1,4 +1,5 @@
-import { type Case, optionalCallOf, type Step } from '../suite/index.js';
+import { type CapabilitySet, capabilityNames } from '../machines/index.js';
+import { type Case, optionalCallOf, type Step, type Suite } from '../suite/index.js';
 import type { Target } from '../target/target.js';
 import { type Device, refusalOf } from '../uapi/device.js';
 import type { OptionalCall } from '../uapi/optional-call.js';
@@ -13,6 +14,13 @@ export async function lacking(target: Target, device: Device): Promise<Set<Optio
   const read = async () => device.readRegion(VFIO_PCI_CONFIG_REGION, 0, 2);
   if (!lacks.has('read_region') && (await refusalOf(read)) !== null) lacks.add('read_region');
   return lacks;
+}
+
+/** Why the suite is for another device, or null. */
+export function misfit({ capabilities }: Suite, own: CapabilitySet): string | null {
+  const wants = [...capabilities].sort().join(', ');
+  const has = capabilityNames(own).sort().join(', ');
+  return wants === has ? null : `the suite is for a device with ${wants}, and this one has ${has}`;
 }
 
 /** Why a case cannot run, or null. */

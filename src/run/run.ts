@@ -1,6 +1,6 @@
 import { type CapabilitySet, capabilitiesOfFlags, capabilityNames, opensSession } from '../machines/index.js';
 import { profileDeviation } from '../machines/profiles.js';
-import { RULES } from '../rules/index.js';
+import { ruleIdsOf } from '../rules/index.js';
 import {
   type Case,
   CaseModel,
@@ -15,9 +15,9 @@ import { plural } from '../text/words.js';
 import type { TraceEvent } from '../trace/event.js';
 import type { OptionalCall } from '../uapi/optional-call.js';
 import type { Report } from '../validate/report.js';
-import { Bench } from './bench.js';
+import { Bench, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT } from './bench.js';
 import { isExpected, nextAlone, runSegment, type Segment, type Subject } from './execute.js';
-import { failureOf, knownOf, lostTrouble, stuckTrouble } from './failure.js';
+import { failureOf, knownOf, lossOf } from './failure.js';
 import { type Found, Judged } from './findings.js';
 import { type Judgement, judge, type Trouble } from './judge.js';
 import { type PlannedStep, planOf, subsequence, written } from './plan.js';
@@ -28,7 +28,7 @@ import {
   type TestFailure,
   type TestReport,
 } from './report.js';
-import { lacking, reasonToSkip } from './requirements.js';
+import { lacking, misfit, reasonToSkip } from './requirements.js';
 import { shrink } from './shrink.js';
 
 /** What a suite can be made for, once the device is open. */
@@ -95,7 +95,7 @@ const MOST_IN_CASE = 8;
  * @throws TargetError when it cannot be used; RangeError when `only` names no case, or the profile is unknown
  */
 export async function runSuite(options: RunOptions): Promise<RunResult> {
-  const { target, timeout = 30_000 } = options;
+  const { target, timeout = DEFAULT_TIMEOUT } = options;
   const started = performance.now();
   let silent = false;
   const bench = await Bench.open(target, {
@@ -151,7 +151,7 @@ class Run {
     this.#coverage = new CoverageMeter({
       capabilities: this.#capabilities,
       lacks: this.#lacks,
-      rules: RULES.filter(({ party }) => party === 'driver').map(({ id }) => id),
+      rules: ruleIdsOf('driver'),
     });
     const facts = {
       capabilities: this.#capabilities,
@@ -162,7 +162,7 @@ class Run {
   }
 
   get #subject(): Subject {
-    const maxBytes = this.options.maxBytes ?? 64 << 20;
+    const maxBytes = this.options.maxBytes ?? DEFAULT_MAX_BYTES;
     return { capabilities: this.#capabilities, image: this.#image, bounds: { maxBytes } };
   }
 
@@ -172,7 +172,7 @@ class Run {
 
   async all(): Promise<void> {
     const cases = this.#chosen();
-    if (this.#misfit() !== null) return;
+    if (misfit(this.#suite, this.#capabilities) !== null) return;
     await this.#saveImage();
     for (const [index, each] of cases.entries()) {
       this.options.progress?.(index, cases.length, this.#failures.length);
@@ -194,13 +194,6 @@ class Run {
     const found = cases.filter(({ id }) => id === only);
     if (found.length > 0) return found;
     throw new RangeError(`the suite has no case ${only}`);
-  }
-
-  /** Why the suite is for another device, or null. */
-  #misfit(): string | null {
-    const wants = [...this.#suite.capabilities].sort().join(', ');
-    const has = capabilityNames(this.#capabilities).sort().join(', ');
-    return wants === has ? null : `the suite is for a device with ${wants}, and this one has ${has}`;
   }
 
   #isOver(): boolean {
@@ -247,7 +240,7 @@ class Run {
       for (const trouble of troubles)
         if (trouble.known !== null) this.#known.push(knownOf(each.id, trouble));
         else wrong.push({ trouble, from });
-      if (segment.lost?.hangs || segment.stuck !== null) this.#over ??= segment.stuck ?? segment.lost!.words;
+      this.#endIfLost(segment);
       from = this.#goesOn(plan, segment, wrong.length, each.id);
     }
     for (const { trouble, from } of wrong) await this.#fail(each, plan, trouble, from);
@@ -274,9 +267,13 @@ class Run {
   /** What the validator and the outcomes show, and the loss of the device where nothing else tells of it. */
   #all(segment: Segment, { troubles }: Judgement): readonly Trouble[] {
     if (troubles.some(({ known }) => known === null)) return troubles;
-    if (segment.lost !== null) return [...troubles, lostTrouble(segment.lost)];
-    if (segment.stuck !== null) return [...troubles, stuckTrouble(segment.stuck, this.bench.canReset)];
-    return troubles;
+    const loss = lossOf(segment, this.bench.canReset);
+    return loss === null ? troubles : [...troubles, loss];
+  }
+
+  /** A device that hangs, or does not come home, is of no more use. */
+  #endIfLost({ lost, stuck }: Segment): void {
+    if (lost?.hangs || stuck !== null) this.#over ??= stuck ?? lost!.words;
   }
 
   /** Where a tour goes on behind a failure; null: it has ended. */
@@ -340,7 +337,7 @@ class Run {
       const candidate = part(kept);
       if (candidate.length === 0 || this.#over !== null) return false;
       const { segment, judgement } = await this.#segment(candidate, 0);
-      if (segment.lost?.hangs || segment.stuck !== null) this.#over = segment.stuck ?? segment.lost!.words;
+      this.#endIfLost(segment);
       return this.#all(segment, judgement).some((each) => isSame(each, trouble));
     };
     this.quiet(true);
@@ -359,9 +356,9 @@ class Run {
 
   result(durationMs: number): RunResult {
     const { target } = this.options;
-    const misfit = this.#misfit();
     const nothing = this.#cases === 0 && this.#failures.length === 0;
-    const reason = misfit ?? (nothing ? 'no case of the suite could run' : null);
+    const reason =
+      misfit(this.#suite, this.#capabilities) ?? (nothing ? 'no case of the suite could run' : null);
     const verdict = reason !== null ? 'error' : this.#failures.length > 0 ? 'fail' : 'pass';
     const report: TestReport = {
       schema: TEST_SCHEMA,
