@@ -1,3 +1,8 @@
+import { DIRTY_LOG_CLAUSES } from './clauses-dirty-log.js';
+import { VDPA_CLAUSES } from './clauses-vdpa.js';
+import { VHOST_CLAUSES } from './clauses-vhost.js';
+import { VHOST_USER_CLAUSES } from './clauses-vhost-user.js';
+
 /**
  * The clauses that states, transitions and rules come from: where each stands, and what it says in
  * our words. `uapi` is `include/uapi/linux/vfio.h` of Linux 7.2, section "device migration".
@@ -210,6 +215,10 @@ const TEXTS = {
     'the purpose of live migration',
     'After a migration the device goes on where it was stopped: in the same state, with nothing lost and nothing done twice.',
   ],
+  ...VHOST_CLAUSES,
+  ...VHOST_USER_CLAUSES,
+  ...VDPA_CLAUSES,
+  ...DIRTY_LOG_CLAUSES,
 } as const satisfies Record<string, readonly [string, string]>;
 
 export type ClauseId = keyof typeof TEXTS;

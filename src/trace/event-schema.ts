@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { MIGRATION_STATUSES, VFIO_STREAM_TAGS } from '../uapi/qemu.js';
 import { MIG_STATES } from '../uapi/vfio.js';
+import { dirtyLogEvents } from './dirty-log-events.js';
+import { address, count, deviceEvent, errno, hostEvent, transferResult } from './event-shape.js';
+import { vhostEvents } from './vhost-events.js';
 
 /**
  * The canonical event vocabulary: one schema, from which come the TypeScript types (`event.ts`),
@@ -12,27 +15,6 @@ import { MIG_STATES } from '../uapi/vfio.js';
  */
 
 const migState = z.enum(MIG_STATES);
-const count = z.number().int().nonnegative();
-const errno = z.number().int().nonnegative().describe('positive errno, 0 for success');
-/** A result in the manner of read(2): bytes, or a negative errno. */
-const transferResult = z.number().int().describe('bytes moved, or a negative errno');
-const address = z.union([count, z.string().regex(/^0x[0-9a-f]+$/)]);
-
-const place = {
-  t: z.number().optional().describe('time in microseconds, in the clock of this host'),
-  host: z.string().describe('the process or kernel in which this was seen'),
-  file: z.string().optional().describe('input file'),
-  line: count.optional().describe('line of the file from 1; for binary input the byte offset'),
-  thread: count.optional().describe('thread id'),
-};
-
-const onDevice = { ...place, device: z.string().describe('device name as the source spells it') };
-
-const deviceEvent = <K extends string, S extends z.ZodRawShape>(kind: K, words: string, shape: S) =>
-  z.strictObject({ kind: z.literal(kind), ...onDevice, ...shape }).describe(words);
-
-const hostEvent = <K extends string, S extends z.ZodRawShape>(kind: K, words: string, shape: S) =>
-  z.strictObject({ kind: z.literal(kind), ...place, ...shape }).describe(words);
 
 /** Events at the boundary between user space and the driver: ioctls, reads and writes. */
 const uapiEvents = [
@@ -260,6 +242,8 @@ export const traceEventSchema = z.discriminatedUnion('kind', [
   ...kernelEvents,
   ...vmmDeviceEvents,
   ...vmmEvents,
+  ...vhostEvents,
+  ...dirtyLogEvents,
 ]);
 
 export { EVENT_KINDS, TRACE_SCHEMA } from './event-kinds.js';

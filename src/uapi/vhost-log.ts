@@ -10,3 +10,19 @@ export const VHOST_LOG_PAGE = 4096;
 export function vhostLogBytes(end: number): number {
   return Math.ceil(end / VHOST_LOG_PAGE / 64) * 8;
 }
+
+/**
+ * What a back end writes into guest memory: payload; elements, index, flags of the used ring and the avail event
+ * behind it; descriptors and the device event structure of a packed ring; `unknown` where only the change was seen.
+ */
+export const VHOST_WRITES = [
+  'buffer',
+  'used',
+  'used_idx',
+  'used_flags',
+  'avail_event',
+  'desc',
+  'device_event',
+  'unknown',
+] as const;
+export type VhostWrite = (typeof VHOST_WRITES)[number];

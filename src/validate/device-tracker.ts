@@ -30,11 +30,27 @@ export type DeviceMachine =
   | 'dma-logging'
   | 'vmm-set-state'
   | 'vmm-source'
-  | 'vmm-destination';
+  | 'vmm-destination'
+  | 'vhost-device'
+  | 'vhost-vmm'
+  | 'vhost-user'
+  | 'vhost-user-transfer'
+  | 'vhost-user-postcopy'
+  | 'vdpa-device'
+  | 'vdpa-shadow'
+  | 'type1-dirty'
+  | 'kvm-dirty-ring';
+
+/** Machines of which a device has one for each virtqueue, memory slot or page table. */
+export type PartMachine = 'vhost-vring' | 'vhost-user-vring' | 'vdpa-vring' | 'iommufd-dirty' | 'kvm-memslot';
+
+/** Most parts of a device that are followed by a machine of their own. */
+const MAX_PARTS = 1024;
 
 /** Follows one device of one host through a trace. */
 export class DeviceTracker implements DeviceView {
   readonly #machines = new Map<DeviceMachine, Alternatives>();
+  readonly #parts = new Map<string, Alternatives>();
   /** The machine that is asked for most. */
   #device: Alternatives | undefined;
   readonly seen = new Set<EventKind>();
@@ -93,6 +109,23 @@ export class DeviceTracker implements DeviceView {
     return made;
   }
 
+  /** The followers of a machine of one part of the device: the virtqueue, slot or page table with this number. */
+  part(name: PartMachine, index: number): Alternatives {
+    return getOrAdd(this.#parts, `${name} ${index}`, () =>
+      Alternatives.single(name, this.opened ? 'initial' : 'any'),
+    );
+  }
+
+  /** As `observe`, for one part of the device. What is beyond the parts that are followed is taken as it is. */
+  observePart(name: PartMachine, index: number, what: Observation, event: TraceEvent): boolean {
+    if (this.#parts.size >= MAX_PARTS && !this.#parts.has(`${name} ${index}`)) return true;
+    const machine = this.part(name, index);
+    this.listener.exercise(machine, what);
+    const taken = machine.observe(what);
+    if (!taken) this.listener.refuse(machine, what, event, this.host, this);
+    return taken;
+  }
+
   /** The followers of a machine, when the device has them. */
   followed(name: DeviceMachine): Alternatives | undefined {
     return this.#machines.get(name);
@@ -117,6 +150,7 @@ export class DeviceTracker implements DeviceView {
   /** The device was opened or realized: all machines begin anew. */
   open(): void {
     this.#machines.clear();
+    this.#parts.clear();
     this.#device = undefined;
     this.opened = true;
     this.lastMove = 'open';

@@ -5,12 +5,14 @@ import { ERRNO } from '../uapi/errno.js';
 import { MIG_STATES, type MigState } from '../uapi/vfio.js';
 import { observation as seen } from './alternatives.js';
 import type { DeviceTracker } from './device-tracker.js';
+import { DIRTY_LOG_PROJECTION } from './project-dirty-log.js';
+import { VHOST_INTERFACE_PROJECTION } from './project-vhost-interfaces.js';
 
 /**
  * What each event about a device is to the machines that follow it. One function a kind; a kind that
  * is not here moves no machine.
  */
-type Projection = { [K in EventKind]?: (device: DeviceTracker, event: EventOf<K>) => void };
+export type DeviceProjection = { [K in EventKind]?: (device: DeviceTracker, event: EventOf<K>) => void };
 
 /** Observations are looked up by state, not put together from names: this is the hot path. */
 function byState<T>(make: (state: MigState) => T): Readonly<Record<MigState, T>> {
@@ -100,7 +102,9 @@ const NOTIFIER = {
 };
 const ANY_NOTIFIER = seen('NOTIFIER.setup', 'NOTIFIER.switchover', 'NOTIFIER.done', 'NOTIFIER.failed');
 
-export const DEVICE_PROJECTION: Projection = {
+export const DEVICE_PROJECTION: DeviceProjection = {
+  ...VHOST_INTERFACE_PROJECTION,
+  ...DIRTY_LOG_PROJECTION,
   device_open: (device) => device.open(),
   capabilities: (device, event) => {
     if (event.flags !== undefined) device.setFlags(event.flags);
