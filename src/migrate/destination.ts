@@ -427,9 +427,9 @@ export class DestinationMigration implements StreamSink {
   async #startVm(): Promise<Started> {
     const vm = this.#vm;
     const snapshot = new RamSnapshot(vm);
-    for (const { machine } of vm.devices) for (const mac of machine.macs()) machine.announce(mac);
+    for (const { machine } of vm.parts) for (const mac of machine.macs()) machine.announce(mac);
     await vm.start();
-    const deviceDigests = new Map(vm.devices.map(({ name, machine }) => [name, machine.digest()]));
+    const deviceDigests = new Map(vm.parts.map(({ name, machine }) => [name, machine.digest()]));
     return { snapshot, deviceDigests };
   }
 

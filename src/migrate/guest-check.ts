@@ -1,6 +1,5 @@
 import type { GuestBooks } from './machine.js';
-import type { VfioDevice } from './vfio-device.js';
-import type { VirtualMachine } from './virtual-machine.js';
+import type { VirtualMachine, VmDevice } from './virtual-machine.js';
 
 /** Frames in each direction that show that a device works. */
 const FRAMES = 16;
@@ -8,7 +7,7 @@ const PAUSE = 5;
 
 /** What came out when the guest tried a device. */
 export interface GuestCheck {
-  readonly device: VfioDevice;
+  readonly device: VmDevice;
   /** Null: the guest has no driver for it. */
   readonly works: boolean | null;
   readonly books: GuestBooks | null;
@@ -17,7 +16,7 @@ export interface GuestCheck {
 /** Waits until the guest has set all its devices up, as long as it has the patience (milliseconds). */
 export async function guestIsUp(vm: VirtualMachine, patience: number): Promise<boolean> {
   const deadline = performance.now() + patience;
-  const up = () => vm.devices.every(({ machine }) => machine.guest?.isUp ?? true);
+  const up = () => vm.parts.every(({ machine }) => machine.guest?.isUp ?? true);
   while (!up() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, PAUSE));
   return up();
 }
@@ -28,12 +27,12 @@ export async function guestIsUp(vm: VirtualMachine, patience: number): Promise<b
  * @param patience milliseconds
  */
 export async function checkGuest(vm: VirtualMachine, patience: number): Promise<GuestCheck[]> {
-  const before = new Map(vm.devices.map((device) => [device, device.machine.guest?.books() ?? null]));
+  const before = new Map(vm.parts.map((device) => [device, device.machine.guest?.books() ?? null]));
   const deadline = performance.now() + patience;
-  const waiting = () => vm.devices.filter((device) => works(device, before.get(device) ?? null) === false);
+  const waiting = () => vm.parts.filter((device) => works(device, before.get(device) ?? null) === false);
   while (waiting().length > 0 && performance.now() < deadline)
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
-  return vm.devices.map((device) => {
+  return vm.parts.map((device) => {
     const books = device.machine.guest?.books() ?? null;
     const check = { device, works: works(device, before.get(device) ?? null), books };
     tell(check);
@@ -41,7 +40,7 @@ export async function checkGuest(vm: VirtualMachine, patience: number): Promise<
   });
 }
 
-function works({ machine }: VfioDevice, before: GuestBooks | null): boolean | null {
+function works({ machine }: VmDevice, before: GuestBooks | null): boolean | null {
   if (machine.guest === null || before === null) return null;
   const { framesReceived, framesOnWire } = machine.guest.books();
   const moved = Math.min(framesReceived - before.framesReceived, framesOnWire - before.framesOnWire);

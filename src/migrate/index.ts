@@ -17,6 +17,7 @@ export type {
   GuestMemory,
   GuestPci,
   MachineDevice,
+  MachinePart,
   PciIdentity,
   Slot,
 } from './machine.js';

@@ -94,20 +94,12 @@ export interface PciIdentity {
   readonly classCode: number;
 }
 
-/** A device in its slot, with what surrounds it on the host and in the guest. */
-export interface MachineDevice {
-  readonly device: Device;
+/** What surrounds any device on the host and in the guest. */
+export interface MachinePart {
   /** Such as `e810-vf`. */
   readonly model: string;
   /** What source and destination must agree on, in words for people: `queue pairs: 4`. */
   readonly requirements: Readonly<Record<string, string | number>>;
-  /** PCI as the VMM needs it: who the function is, MSI-X table size, BAR sizes by index. */
-  readonly pci: {
-    /** Absent: a function that says nothing of itself. */
-    readonly identity?: PciIdentity;
-    readonly msixVectors: number;
-    readonly bars: readonly { readonly size: number; readonly bits: 32 | 64 }[];
-  };
   /** Hardware time goes by. Called while the VM runs, and while devices still may move. */
   tick(): void;
   readonly guest: GuestDriver | null;
@@ -119,6 +111,18 @@ export interface MachineDevice {
   announce(mac: Uint8Array): void;
   /** A digest of the device's whole internal state, to compare two sides; null: cannot be known. */
   digest(): string | null;
+}
+
+/** A VFIO device in its slot. */
+export interface MachineDevice extends MachinePart {
+  readonly device: Device;
+  /** PCI as the VMM needs it: who the function is, MSI-X table size, BAR sizes by index. */
+  readonly pci: {
+    /** Absent: a function that says nothing of itself. */
+    readonly identity?: PciIdentity;
+    readonly msixVectors: number;
+    readonly bars: readonly { readonly size: number; readonly bits: 32 | 64 }[];
+  };
 }
 
 /** Makes a device for a slot. */

@@ -18,8 +18,8 @@ export type Requirements = Readonly<Record<string, string>>;
 /** What this VM needs the other side to have, in words: `0000:00:04.0 queue pairs` is `4`. */
 export function requirementsOf(vm: VirtualMachine): Requirements {
   const all: Record<string, string> = { 'machine type': vm.type, 'RAM size': `${vm.ram.size} bytes` };
-  all.devices = vm.devices.map(({ name }) => name).join(' ') || 'none';
-  for (const { name, machine } of vm.devices) {
+  all.devices = vm.parts.map(({ name }) => name).join(' ') || 'none';
+  for (const { name, machine } of vm.parts) {
     all[`${name} model`] = machine.model;
     for (const [what, value] of Object.entries(machine.requirements)) all[`${name} ${what}`] = String(value);
   }

@@ -69,7 +69,7 @@ async function afterwards(
   if (report.memoryEqual !== null) vm.chronicle.tell({ kind: 'memory_compare', equal: report.memoryEqual });
   for (const { name, stateEqual } of report.devices)
     if (stateEqual !== null)
-      vm.devices.find((device) => device.name === name)!.tell({ kind: 'state_compare', equal: stateEqual });
+      vm.parts.find((device) => device.name === name)!.tell({ kind: 'state_compare', equal: stateEqual });
   if (!vm.running) return report;
   const checks = await checkGuest(vm, patience);
   const devices = report.devices.map((device) => {

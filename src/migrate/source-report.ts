@@ -40,7 +40,7 @@ export interface SourceFacts {
 /** The report of a source; compares both sides where the destination has told its digests. */
 export function sourceReport(facts: SourceFacts): MigrateReport {
   const { vm, outcome, answer, times, ram, senders } = facts;
-  const devices = vm.devices.map(({ name }) => deviceReport(facts, name));
+  const devices = vm.parts.map(({ name }) => deviceReport(facts, name));
   const memoryEqual = answer?.ramDigest == null ? null : answer.ramDigest === ramDigest(vm.ram);
   const states = devices.map(({ stateEqual }) => stateEqual);
   const books = devices.flatMap((device) => (device.books === null ? [] : [device.books]));
@@ -83,7 +83,7 @@ function runsOn(vm: VirtualMachine, outcome: Outcome, answered: boolean): RunsOn
 }
 
 function deviceReport({ vm, answer, senders, deviceDigests }: SourceFacts, name: string): DeviceReport {
-  const { model } = vm.devices.find((device) => device.name === name)!.machine;
+  const { model } = vm.parts.find((device) => device.name === name)!.machine;
   const told = answer?.devices.find((device) => device.name === name);
   const own = deviceDigests.get(name) ?? null;
   const its = told?.digest ?? null;

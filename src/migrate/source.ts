@@ -284,7 +284,7 @@ export class SourceMigration {
     this.#stopped = performance.now();
     this.#options.onSwitchover?.();
     await this.#stopVm();
-    for (const { name, machine } of vm.devices) this.#deviceDigests.set(name, machine.digest());
+    for (const { name, machine } of vm.parts) this.#deviceDigests.set(name, machine.digest());
     if (capabilities.has('pause-before-switchover')) await this.#pause();
     this.#protocol.setStatus('device');
     await this.#query(true, true);

@@ -18,7 +18,8 @@ import type { MachineDevice } from './machine.js';
 import type { PciFunction } from './pci-function.js';
 
 type DeviceEvent = Extract<EventBody, { device: string }>;
-type DeviceBody = {
+/** An event of a device without who saw it, when, and at which device. */
+export type DeviceBody = {
   [K in DeviceEvent['kind']]: Omit<Extract<DeviceEvent, { kind: K }>, 'device'>;
 }[DeviceEvent['kind']];
 

@@ -5,11 +5,19 @@ import type { VmStateEntry } from '../vmstate/index.js';
 import { Chart } from './chart.js';
 import type { Chronicle } from './chronicle.js';
 import type { DirtyTracker } from './dirty/index.js';
-import type { DeviceFactory, GuestMemory } from './machine.js';
+import type { DeviceFactory, GuestMemory, MachinePart } from './machine.js';
 import { PciSlot } from './pci-slot.js';
 import { type GuestRam, PAGE_SIZE } from './ram/index.js';
-import { VfioDevice } from './vfio-device.js';
+import { type DeviceBody, VfioDevice } from './vfio-device.js';
 import { Workload, type WorkloadOptions } from './workload.js';
+
+/** Any device of a VM, with what surrounds it. */
+export interface VmDevice {
+  readonly name: string;
+  readonly machine: MachinePart;
+  /** Tells an event about this device. */
+  tell(body: DeviceBody): void;
+}
 
 /** What a VM is made of. */
 export interface VmOptions {
@@ -103,6 +111,11 @@ export class VirtualMachine {
   /** Opens the devices. Before it nothing else can be done. */
   async open(): Promise<void> {
     for (const device of this.devices) await device.open();
+  }
+
+  /** All devices, in the order of their slots. */
+  get parts(): readonly VmDevice[] {
+    return this.devices;
   }
 
   /** States that cross as FULL sections of their own, but for the devices' VFIO sections. */
