@@ -16,7 +16,6 @@ const ZERO_PAGE = new Uint8Array(PAGE_SIZE);
 
 /** A chunk, as the three views that are needed. */
 interface Chunk {
-  readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array;
   /** For comparing natively. */
   readonly node: Buffer;
@@ -40,13 +39,17 @@ export class GuestRam {
   readonly #chunks: (Chunk | undefined)[];
   /** Pages that may be other than zero. */
   readonly #touched: PageBitmap;
+  /** Others write here too, unseen: a page may be other than zero at any time. */
+  readonly #shared: boolean;
 
   /**
    * @param size bytes, whole pages
    * @param options.chunkSize bytes that are allocated together, whole pages
+   * @param options.shared memory of this size that others write too, such as a vhost back end; all of it counts
+   * as touched
    * @throws RangeError when a size is not a positive number of whole pages, or too large
    */
-  constructor(size: number, { chunkSize = CHUNK } = {}) {
+  constructor(size: number, { chunkSize = CHUNK, shared }: { chunkSize?: number; shared?: Uint8Array } = {}) {
     for (const bytes of [size, chunkSize])
       if (!Number.isSafeInteger(bytes) || bytes <= 0 || bytes % PAGE_SIZE !== 0)
         throw new RangeError(`guest RAM: expected whole pages of ${PAGE_SIZE} bytes, got ${bytes} bytes`);
@@ -56,6 +59,19 @@ export class GuestRam {
     this.#chunkPages = chunkSize / PAGE_SIZE;
     this.#touched = new PageBitmap(this.pages);
     this.#chunks = new Array<Chunk | undefined>(Math.ceil(size / chunkSize));
+    this.#shared = shared !== undefined;
+    if (shared !== undefined) this.#share(shared);
+  }
+
+  #share(memory: Uint8Array): void {
+    if (memory.length !== this.size)
+      throw new RangeError(`guest RAM: expected ${this.size} bytes of shared memory, got ${memory.length}`);
+    this.#touched.setAll();
+    for (let index = 0; index < this.#chunks.length; index++) {
+      const at = memory.byteOffset + index * this.#chunkSize;
+      const length = Math.min(this.#chunkSize, this.size - index * this.#chunkSize);
+      this.#chunks[index] = chunkOf(memory.buffer, at, length);
+    }
   }
 
   /** Takes all memory from the system at once, as a VMM's `prealloc` does: later writes do not wait for it. */
@@ -74,7 +90,7 @@ export class GuestRam {
       const length = Math.min(into.length - done, this.#chunkSize - at);
       const chunk = this.#chunks[Math.floor((address + done) / this.#chunkSize)];
       if (chunk === undefined) into.fill(0, done, done + length);
-      else into.set(new Uint8Array(chunk.buffer, at, length), done);
+      else into.set(chunk.bytes.subarray(at, at + length), done);
       done += length;
     }
   }
@@ -145,7 +161,7 @@ export class GuestRam {
   fillZero(index: number): void {
     if (this.#touched.test(index)) {
       this.#view(index).fill(0);
-      this.#touched.clear(index);
+      if (!this.#shared) this.#touched.clear(index);
     }
     this.absent?.clear(index);
   }
@@ -235,20 +251,16 @@ export class GuestRam {
 
   /** Pages in a chunk, uncopied. */
   #view(page: number, count = 1): Uint8Array {
-    const { buffer } = this.#chunk(Math.floor(page / this.#chunkPages));
-    return new Uint8Array(buffer, (page % this.#chunkPages) * PAGE_SIZE, count * PAGE_SIZE);
+    const { bytes } = this.#chunk(Math.floor(page / this.#chunkPages));
+    const at = (page % this.#chunkPages) * PAGE_SIZE;
+    return bytes.subarray(at, at + count * PAGE_SIZE);
   }
 
   #chunk(index: number): Chunk {
     const chunk = this.#chunks[index];
     if (chunk !== undefined) return chunk;
-    const buffer = new ArrayBuffer(Math.min(this.#chunkSize, this.size - index * this.#chunkSize));
-    const made = {
-      buffer,
-      bytes: new Uint8Array(buffer),
-      node: Buffer.from(buffer),
-      words: new Int32Array(buffer),
-    };
+    const length = Math.min(this.#chunkSize, this.size - index * this.#chunkSize);
+    const made = chunkOf(new ArrayBuffer(length), 0, length);
     this.#chunks[index] = made;
     return made;
   }
@@ -259,6 +271,14 @@ export class GuestRam {
       `guest RAM: expected addresses below ${hex(this.size)}, got ${length} bytes at ${hex(address)}`,
     );
   }
+}
+
+function chunkOf(buffer: ArrayBufferLike, at: number, length: number): Chunk {
+  return {
+    bytes: new Uint8Array(buffer, at, length),
+    node: Buffer.from(buffer, at, length),
+    words: new Int32Array(buffer, at, length / 4),
+  };
 }
 
 function hex(address: number): string {
