@@ -86,8 +86,39 @@ export interface DeviceQueueOptions extends QueueOptions {
   readonly wrote?: (what: VhostWrite, offset: number, length: number) => void;
 }
 
+/** A buffer that the device has, as the driver's books have it. */
+export interface GivenBuffer {
+  readonly id: number;
+  readonly token: number;
+  /** Descriptors of a split ring; of a packed one only their number counts. */
+  readonly descriptors: readonly number[];
+  /** Bytes that the device may write. */
+  readonly room: number;
+}
+
+/** What a driver knows of its queue beside what stands in the ring: plain data, which can stand in guest memory. */
+export interface DriverQueueState {
+  /** Descriptors (split) or buffer ids (packed) that are free. */
+  readonly free: readonly number[];
+  readonly given: readonly GivenBuffer[];
+  /** Next place of the available side and of the used side, as VRING_BASE carries them: index, or place and wrap. */
+  readonly avail: number;
+  readonly used: number;
+  /** Split: the available side when the device was last notified; packed: descriptors since then. */
+  readonly kicked: number;
+  readonly calls: boolean;
+}
+
+/** What the driver's side of a queue is made with. */
+export interface DriverQueueOptions extends QueueOptions {
+  /** The driver goes on with a queue that it has known before; absent: the queue begins, and its memory is zero. */
+  readonly state?: DriverQueueState;
+}
+
 /** The driver's side of a virtqueue. */
 export interface DriverQueue {
+  /** A copy of what the driver knows. */
+  readonly state: DriverQueueState;
   readonly size: number;
   /** Descriptors that are free. */
   readonly free: number;

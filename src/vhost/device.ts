@@ -1,0 +1,286 @@
+import { VHOST_FEATURES } from '../uapi/vhost.js';
+import type { SharedMemory, VhostBackend, VhostRegion } from '../uapi/vhost-backend.js';
+import { VHOST_USER_F_PROTOCOL_FEATURES, VHOST_USER_PROTOCOL_FEATURES } from '../uapi/vhost-user.js';
+import { featureBits, hasFeature, VIRTIO_FEATURES } from '../uapi/virtio.js';
+import { ControlState } from './control-state.js';
+import { DirtyLog, markPages, runsOf } from './dirty-log.js';
+import { RegionMemory } from './region-memory.js';
+import { VdpaSession } from './vdpa-session.js';
+import type { VhostRing, VirtioState } from './virtio-state.js';
+
+/** What the VMM does beside its requests. */
+export type VmmEvent =
+  | { readonly kind: 'vhost_dev_start' | 'vhost_dev_stop'; readonly begin: boolean }
+  | { readonly kind: 'vhost_logging' | 'shadow_virtqueues'; readonly on: boolean }
+  | { readonly kind: 'vring_start' | 'vring_stop'; readonly index: number; readonly begin: boolean }
+  | {
+      readonly kind: 'vdpa_cvq_command';
+      readonly class: number;
+      readonly command: number;
+      readonly ok: boolean;
+    }
+  | {
+      readonly kind: 'vhost_log_read';
+      readonly pages: [first: number, count: number][];
+      readonly final: boolean;
+    };
+
+export interface VhostDeviceOptions {
+  readonly backend: VhostBackend;
+  /** Guest memory. */
+  readonly regions: readonly VhostRegion[];
+  /** Zeroed memory that the back end can be given, and the address that it has here. */
+  allocate(bytes: number): SharedMemory & { readonly address: number };
+  /** The guest is told of used buffers of a queue. */
+  call(index: number): void;
+  /** Has a back end of this process work; one that works by itself needs none. */
+  settle?(): void | Promise<void>;
+  /** Told before the VMM itself writes guest memory, in the place of a device. */
+  beforeWrite?(address: number, length: number): void;
+  tell?(event: VmmEvent): void;
+}
+
+/** Protocol features that are made use of. */
+const PROTOCOL_FEATURES = featureBits(
+  VHOST_USER_PROTOCOL_FEATURES.MQ,
+  VHOST_USER_PROTOCOL_FEATURES.LOG_SHMFD,
+  VHOST_USER_PROTOCOL_FEATURES.RARP,
+  VHOST_USER_PROTOCOL_FEATURES.REPLY_ACK,
+  VHOST_USER_PROTOCOL_FEATURES.DEVICE_STATE,
+);
+/** Features that are between VMM and back end, not of the guest. */
+const OWN_FEATURES = featureBits(
+  VHOST_FEATURES.LOG_ALL,
+  VHOST_FEATURES.NET_VIRTIO_NET_HDR,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+);
+
+/**
+ * The VMM's half of a virtio device whose back end is behind vhost: starts and stops it with the VM, has its writes
+ * logged, and has a vDPA device run on shadow virtqueues while its writes are to be known. Requests go out in the
+ * order of QEMU's `hw/virtio/vhost.c`, but for one: a device that is started while its writes are logged gets the log
+ * before its rings.
+ */
+export class VhostDevice {
+  readonly backend: VhostBackend;
+  /** What the guest has set by the control queue, where the VMM sees it. */
+  readonly control = new ControlState();
+  state: VirtioState | null = null;
+  isStarted = false;
+  /** Pages that were written and that nobody has asked for yet. */
+  readonly #dirty: Uint8Array;
+  /** What was asked for last. */
+  readonly #read: Uint8Array;
+  readonly #options: VhostDeviceOptions;
+  readonly #vdpa: VdpaSession | null;
+  #log: DirtyLog | null = null;
+  #logging = false;
+  #offered = 0n;
+  #protocol = 0n;
+
+  constructor(options: VhostDeviceOptions) {
+    const { backend, regions } = options;
+    this.backend = backend;
+    this.#options = options;
+    const end = Math.max(0, ...regions.map(({ gpa, size }) => gpa + size));
+    this.#dirty = new Uint8Array(DirtyLog.bytesFor(end));
+    this.#read = new Uint8Array(this.#dirty.length);
+    const mark = (address: number, length: number) => {
+      if (this.#logging) markPages(this.#dirty, address, length);
+    };
+    const guest = new RegionMemory(() => regions, mark, options.beforeWrite);
+    this.#vdpa =
+      backend.interface === 'vdpa'
+        ? new VdpaSession({ ...options, guest, mark, control: this.control })
+        : null;
+  }
+
+  /** Owner and features: what is done once. @returns what the guest's driver can be offered */
+  async open(): Promise<bigint> {
+    const { backend } = this;
+    await backend.setOwner();
+    this.#offered = await backend.getFeatures();
+    if (backend.interface === 'user' && hasFeature(this.#offered, VHOST_USER_F_PROTOCOL_FEATURES)) {
+      this.#protocol = (await backend.getProtocolFeatures()) & PROTOCOL_FEATURES;
+      await backend.setProtocolFeatures(this.#protocol);
+    }
+    await this.#vdpa?.open();
+    return this.#offered & ~OWN_FEATURES;
+  }
+
+  /** Whether the device migrates; else why not, as a migration blocker. */
+  get blocker(): string | null {
+    if (this.#vdpa !== null) return this.#vdpa.blockerOf(this.#offered);
+    if (!hasFeature(this.#offered, VHOST_FEATURES.LOG_ALL)) return 'vhost lacks VHOST_F_LOG_ALL';
+    const { LOG_SHMFD } = VHOST_USER_PROTOCOL_FEATURES;
+    if (this.backend.interface === 'user' && !hasFeature(this.#protocol, LOG_SHMFD))
+      return 'the vhost-user back end lacks LOG_SHMFD, by which the log is shared';
+    return null;
+  }
+
+  /** Whether the back end has a state of its own that crosses. */
+  get hasBackendState(): boolean {
+    return hasFeature(this.#protocol, VHOST_USER_PROTOCOL_FEATURES.DEVICE_STATE);
+  }
+
+  /** Starts the device, when a driver has set it up. */
+  async start(): Promise<void> {
+    const { state } = this;
+    if (state === null || this.isStarted) return;
+    this.#tell({ kind: 'vhost_dev_start', begin: true });
+    if (this.#vdpa !== null) await this.#vdpa.start(state);
+    else await this.#start(state);
+    this.isStarted = true;
+    this.#tell({ kind: 'vhost_dev_start', begin: false });
+    // What the guest has made available while nobody looked.
+    for (const { index } of state.rings) this.kick(index);
+  }
+
+  async #start(state: VirtioState): Promise<void> {
+    const { backend } = this;
+    await backend.setMemTable(this.#options.regions);
+    if (this.#log !== null) await backend.setLogBase(this.#log.memory);
+    await this.#setFeatures(state);
+    for (const ring of state.rings) {
+      this.#tell({ kind: 'vring_start', index: ring.index, begin: true });
+      await backend.setVringNum(ring.index, ring.size);
+      await backend.setVringBase(ring.index, ring.base);
+      await this.#setAddr(ring);
+      await backend.setVringKick(ring.index, true);
+      await backend.setVringCall(ring.index, () => this.#options.call(ring.index));
+      this.#tell({ kind: 'vring_start', index: ring.index, begin: false });
+    }
+    for (const { index } of state.rings) await this.#enable(index, true);
+  }
+
+  #setFeatures({ features }: VirtioState): void | Promise<void> {
+    const log = this.#logging ? featureBits(VHOST_FEATURES.LOG_ALL) : 0n;
+    const protocol = this.#offered & featureBits(VHOST_USER_F_PROTOCOL_FEATURES);
+    // ACCESS_PLATFORM is between guest and VMM where there is no IOMMU: the back end's addresses are the guest's.
+    const platform = featureBits(VIRTIO_FEATURES.ACCESS_PLATFORM);
+    return this.backend.setFeatures((features & ~platform) | log | protocol);
+  }
+
+  #setAddr({ index, parts }: VhostRing): void | Promise<void> {
+    const at = (gpa: number) => this.#uaddrOf(gpa);
+    return this.backend.setVringAddr(index, {
+      desc: at(parts.desc),
+      avail: at(parts.avail),
+      used: at(parts.used),
+      logGuestAddr: parts.used,
+      log: this.#logging,
+    });
+  }
+
+  #uaddrOf(address: number): number {
+    const region = this.#options.regions.find(({ gpa, size }) => address >= gpa && address < gpa + size);
+    if (region === undefined) throw new RangeError(`no guest memory is at 0x${address.toString(16)}`);
+    return region.uaddr + address - region.gpa;
+  }
+
+  #enable(index: number, on: boolean): void | Promise<void> {
+    const { backend } = this;
+    if (backend.interface === 'kernel') return backend.setBackend(index, on);
+    if (hasFeature(this.#offered, VHOST_USER_F_PROTOCOL_FEATURES)) return backend.setVringEnable(index, on);
+  }
+
+  /** Stops the device; the rings of `state` know where they stand then. */
+  async stop(): Promise<void> {
+    const { state } = this;
+    if (state === null || !this.isStarted) return;
+    this.#tell({ kind: 'vhost_dev_stop', begin: true });
+    if (this.#vdpa !== null) await this.#vdpa.stop(state);
+    else await this.#stop(state);
+    this.isStarted = false;
+    this.#tell({ kind: 'vhost_dev_stop', begin: false });
+  }
+
+  async #stop({ rings }: VirtioState): Promise<void> {
+    const { backend } = this;
+    for (const { index } of rings) await this.#enable(index, false);
+    for (const ring of rings) {
+      this.#tell({ kind: 'vring_stop', index: ring.index, begin: true });
+      ring.base = await backend.getVringBase(ring.index);
+      this.#tell({ kind: 'vring_stop', index: ring.index, begin: false });
+    }
+  }
+
+  /** The guest's driver notifies a queue. */
+  kick(index: number): void {
+    if (!this.isStarted) return;
+    if (this.#vdpa !== null) this.#vdpa.kick(index);
+    else this.backend.kick(index);
+  }
+
+  /**
+   * Has writes logged from now on: first the log, then the gate of buffers, then those of the rings.
+   * @throws DeviceError of the back end
+   */
+  async startLog(): Promise<void> {
+    this.#dirty.fill(0);
+    this.#logging = true;
+    this.#tell({ kind: 'vhost_logging', on: true });
+    if (this.#vdpa !== null) return;
+    this.#log = new DirtyLog(this.#options.allocate(this.#dirty.length));
+    if (!this.isStarted) return;
+    await this.backend.setLogBase(this.#log.memory);
+    await this.#setGates();
+  }
+
+  /** Closes the gates; what is in the log is dropped. */
+  async stopLog(): Promise<void> {
+    if (!this.#logging) return;
+    this.#logging = false;
+    this.#tell({ kind: 'vhost_logging', on: false });
+    if (this.#vdpa === null && this.isStarted) await this.#setGates();
+    this.#log = null;
+  }
+
+  async #setGates(): Promise<void> {
+    const { state } = this;
+    if (state === null) return;
+    await this.#setFeatures(state);
+    for (const ring of state.rings) await this.#setAddr(ring);
+  }
+
+  /**
+   * The pages that were written since the last call, which are forgotten by it: a bit for each, from guest physical
+   * address 0. The bytes are valid until the next call.
+   * @param final the device has stopped: nothing comes after it
+   */
+  readLog(final: boolean): Uint8Array {
+    const pages = this.#read;
+    pages.set(this.#dirty);
+    this.#dirty.fill(0);
+    this.#log?.moveTo(pages);
+    this.#tell({ kind: 'vhost_log_read', pages: runsOf(pages), final });
+    return pages;
+  }
+
+  /**
+   * Puts shadow virtqueues in, or takes them away: the device is stopped and started for it. Nothing for interfaces
+   * that have a log.
+   */
+  async setShadow(on: boolean): Promise<void> {
+    if (this.#vdpa === null || this.#vdpa.isShadowed === on) return;
+    const runs = this.isStarted;
+    await this.stop();
+    this.#vdpa.isShadowed = on;
+    this.#tell({ kind: 'shadow_virtqueues', on });
+    if (runs) await this.start();
+  }
+
+  /** The back end's own state, of a device that is stopped; null: it has none. */
+  async saveState(): Promise<Uint8Array | null> {
+    return this.hasBackendState ? await this.backend.saveState() : null;
+  }
+
+  /** Announces a MAC to the network in the place of a guest that cannot. */
+  async announce(mac: Uint8Array): Promise<void> {
+    if (hasFeature(this.#protocol, VHOST_USER_PROTOCOL_FEATURES.RARP)) await this.backend.sendRarp(mac);
+  }
+
+  #tell(event: VmmEvent): void {
+    this.#options.tell?.(event);
+  }
+}
