@@ -1,9 +1,11 @@
 import { type CapabilitySet, capabilitySet } from 'stopcopy/machines';
-import type { DeviceFactory } from 'stopcopy/migrate';
+import type { DeviceFactory, VhostFactory } from 'stopcopy/migrate';
 import { dmaFactory } from './dma/factory.js';
 import { type E810VfFactoryOptions, e810VfFactory } from './e810-vf/factory.js';
 import { FAULTS, type Fault, faultNamed, faulty } from './faults/index.js';
 import { uartFactory } from './uart/factory.js';
+import { VIRTIO_NET_FACES } from './virtio-net/faces.js';
+import { virtioNetFactory } from './virtio-net/factory.js';
 
 /** What every device of a machine may be made with; a device's own text says otherwise where it wants. */
 export interface DeviceDefaults {
@@ -67,6 +69,40 @@ export function catalogDevice(text: string, defaults: DeviceDefaults): CatalogDe
   return { model, factory: FACTORIES[model](options, defaults), fault: faultOf(options, defaults) };
 }
 
+/** What the text of a virtio device begins with. */
+const VIRTIO_NET = 'virtio-net:';
+
+/**
+ * A virtio device from its text: `virtio-net:vhost`, `virtio-net:vhost-user` or `virtio-net:vdpa`, and options of
+ * its own behind a question mark, as in `virtio-net:vhost-user?queues=2&ring=128&packed`. Null: it is of another kind.
+ * @throws RangeError when there is no such interface, option or value
+ */
+export function vhostFactory(text: string, defaults: DeviceDefaults): VhostFactory | null {
+  if (!text.startsWith(VIRTIO_NET)) return null;
+  const [name = '', query = ''] = text.slice(VIRTIO_NET.length).split('?', 2);
+  const face = VIRTIO_NET_FACES.find((each) => each === name);
+  if (face === undefined)
+    throw new RangeError(
+      `virtio-net has no interface ${name || '""'}; there are ${VIRTIO_NET_FACES.join(', ')}`,
+    );
+  const options = new URLSearchParams(query);
+  checkNames(options, ['queues', 'ring', 'packed']);
+  const ringSize = count(options, 'ring', 256);
+  if (ringSize !== null && (ringSize & (ringSize - 1)) !== 0)
+    throw new RangeError(`ring is a power of two up to 256, not ${ringSize}`);
+  return virtioNetFactory({
+    face,
+    seed: defaults.seed,
+    mac: macOf(defaults.index),
+    queuePairs: count(options, 'queues', 4) ?? 1,
+    packed: options.has('packed'),
+    ...(ringSize === null ? {} : { ringSize }),
+  });
+}
+
+/** Locally administered, one for each device of a machine. */
+const macOf = (index: number): Uint8Array => Uint8Array.of(0x02, 0x53, 0x43, 0x00, 0x00, index + 1);
+
 /** The device of a text, with its fault. @throws RangeError as `catalogDevice` does */
 export function deviceFactory(text: string, defaults: DeviceDefaults): DeviceFactory {
   const { factory, fault } = catalogDevice(text, defaults);
@@ -97,7 +133,7 @@ const FACTORIES: Readonly<Record<DeviceModel, Make>> = {
       queuePairs: count(options, 'queues', 16) ?? defaults.queuePairs,
       preCopy: options.has('precopy') || defaults.preCopy,
       dmaLogging: options.has('dma-logging') || defaults.dmaLogging,
-      hostMac: Uint8Array.of(0x02, 0x53, 0x43, 0x00, 0x00, index + 1),
+      hostMac: macOf(index),
       vsiId: count(options, 'vsi', 0xffff) ?? vsiId ?? 1,
     });
   },

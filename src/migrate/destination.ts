@@ -429,7 +429,7 @@ export class DestinationMigration implements StreamSink {
     const snapshot = new RamSnapshot(vm);
     for (const { machine } of vm.parts) for (const mac of machine.macs()) machine.announce(mac);
     await vm.start();
-    const deviceDigests = new Map(vm.parts.map(({ name, machine }) => [name, machine.digest()]));
+    const deviceDigests = new Map(vm.parts.map((part) => [part.name, part.digest()]));
     return { snapshot, deviceDigests };
   }
 

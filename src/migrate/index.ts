@@ -20,6 +20,9 @@ export type {
   MachinePart,
   PciIdentity,
   Slot,
+  VhostFactory,
+  VhostMachine,
+  VhostSlot,
 } from './machine.js';
 export { type CapabilityName, DEFAULT_PARAMETERS, type MigrationParameters } from './parameters.js';
 export { PciSlot } from './pci-slot.js';

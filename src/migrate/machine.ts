@@ -3,6 +3,8 @@
  * (`devices/`), so that any device behind the VFIO uAPI can be put in.
  */
 import type { Device, IoAddressSpace } from '../uapi/device.js';
+import type { VhostBackend, VhostRegion } from '../uapi/vhost-backend.js';
+import type { VirtioState } from '../vhost/index.js';
 import type { VmStateEntry } from '../vmstate/index.js';
 
 /** What the guest's software sees of its machine. Addresses are guest physical, exact below 2^53. */
@@ -127,3 +129,23 @@ export interface MachineDevice extends MachinePart {
 
 /** Makes a device for a slot. */
 export type DeviceFactory = (slot: Slot) => MachineDevice;
+
+/** What a machine lends to a virtio device with a vhost back end, and to its guest driver. */
+export interface VhostSlot extends Pick<Slot, 'name' | 'memory' | 'driverRam'> {
+  /** All guest RAM, as the back end is given it. */
+  readonly regions: readonly VhostRegion[];
+  /** The guest's driver has set the device up (DRIVER_OK): it starts, when it can. */
+  driverOk(state: VirtioState): void;
+  /** The guest's driver notifies a queue. */
+  kick(index: number): void;
+}
+
+/** A virtio device whose back end is driven over vhost. The guest's `interrupt` gets the number of a queue. */
+export interface VhostMachine extends MachinePart {
+  readonly backend: VhostBackend;
+  /** Features that the guest's driver can make use of. */
+  readonly driverFeatures: bigint;
+}
+
+/** Makes a virtio device for a slot. */
+export type VhostFactory = (slot: VhostSlot) => VhostMachine;

@@ -70,6 +70,15 @@ export function blockersOf(
         'several devices migrate together only when each has RUNNING_P2P',
       );
   }
+  for (const { name, vhost } of vm.virtio) {
+    const { blocker } = vhost;
+    check(
+      `${name} can be dirty tracked`,
+      blocker === null,
+      'by the vhost log or shadow virtqueues',
+      blocker ?? '',
+    );
+  }
   const vfio = vm.devices.length > 0;
   if (capabilities.has('postcopy-ram'))
     check(
@@ -78,6 +87,8 @@ export function blockersOf(
       'no VFIO device',
       'VFIO devices do not support post-copy: leave postcopy-ram out',
     );
+  if (capabilities.has('postcopy-ram') && vm.virtio.length > 0)
+    check('post-copy', false, '', 'vhost back ends here do not support post-copy: leave postcopy-ram out');
   if (capabilities.has('multifd'))
     check(
       'multifd',

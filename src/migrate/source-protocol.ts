@@ -75,6 +75,7 @@ export class SourceProtocol {
   /** After a failure: the VM runs here again if it ran before, and then the FAILED notifier. */
   async rollBack(wasRunning: boolean): Promise<void> {
     const vm = this.#vm;
+    for (const device of vm.virtio) await device.migrationEnds();
     if (wasRunning && !vm.running) await vm.start({ evenIfDevicesFail: true });
     vm.chronicle.tell({ kind: 'notifiers', event: 'failed' });
     for (const device of vm.devices) {

@@ -154,6 +154,7 @@ export class SourceMigration {
   async #setup(): Promise<void> {
     const { chronicle } = this.#vm;
     this.#protocol.begin();
+    for (const device of this.#vm.virtio) await device.migrationBegins();
     await this.#greet();
     chronicle.tell({ kind: 'source_setup' });
     await this.#ram.start();
@@ -284,7 +285,7 @@ export class SourceMigration {
     this.#stopped = performance.now();
     this.#options.onSwitchover?.();
     await this.#stopVm();
-    for (const { name, machine } of vm.parts) this.#deviceDigests.set(name, machine.digest());
+    for (const part of vm.parts) this.#deviceDigests.set(part.name, part.digest());
     if (capabilities.has('pause-before-switchover')) await this.#pause();
     this.#protocol.setStatus('device');
     await this.#query(true, true);

@@ -166,6 +166,10 @@ export class VfioDevice {
     await fd?.close();
   }
 
+  digest(): string | null {
+    return this.machine.digest();
+  }
+
   /** Whether data can be read. */
   get saving(): boolean {
     return inSavingGroup(this.state);

@@ -1,14 +1,17 @@
 import { runState, vmPhases } from '../machines/index.js';
 import { DeviceError, type IoAddressSpace } from '../uapi/device.js';
 import type { RunState } from '../uapi/qemu.js';
+import type { VhostRegion } from '../uapi/vhost-backend.js';
 import type { VmStateEntry } from '../vmstate/index.js';
 import { Chart } from './chart.js';
 import type { Chronicle } from './chronicle.js';
 import type { DirtyTracker } from './dirty/index.js';
-import type { DeviceFactory, GuestMemory, MachinePart } from './machine.js';
+import { JoinedTracker } from './dirty/joined-tracker.js';
+import type { DeviceFactory, GuestMemory, MachinePart, VhostFactory, VhostMachine } from './machine.js';
 import { PciSlot } from './pci-slot.js';
 import { type GuestRam, PAGE_SIZE } from './ram/index.js';
 import { type DeviceBody, VfioDevice } from './vfio-device.js';
+import { VirtioDevice } from './virtio-device.js';
 import { Workload, type WorkloadOptions } from './workload.js';
 
 /** Any device of a VM, with what surrounds it. */
@@ -17,14 +20,24 @@ export interface VmDevice {
   readonly machine: MachinePart;
   /** Tells an event about this device. */
   tell(body: DeviceBody): void;
+  /** A digest of its state, to compare two sides; null: cannot be known. */
+  digest(): string | null;
 }
+
+/** A device to be: behind VFIO, or virtio with a vhost back end. */
+export type VmDeviceOptions = { readonly name: string } & (
+  | { readonly factory: DeviceFactory }
+  | { readonly vhost: VhostFactory }
+);
 
 /** What a VM is made of. */
 export interface VmOptions {
   /** Machine type, as the stream's configuration section carries it. */
   readonly type: string;
   readonly ram: GuestRam;
-  readonly devices: readonly { readonly name: string; readonly factory: DeviceFactory }[];
+  readonly devices: readonly VmDeviceOptions[];
+  /** Guest RAM as vhost back ends are given it; needed when there are any. */
+  readonly sharedRam?: Uint8Array;
   readonly workload: Omit<WorkloadOptions, 'start'>;
   /** Trackers of the writes of vCPUs, and of devices. */
   readonly cpuTracker: DirtyTracker;
@@ -36,6 +49,10 @@ export interface VmOptions {
 /** RAM of each driver, behind what firmware and kernel would have. */
 const DRIVER_RAM = { start: 16 << 20, size: 8 << 20 } as const;
 const SLICE = 1;
+/** User address of guest RAM, as back ends of this process are told it. */
+const RAM_ADDRESS = 2 ** 45;
+
+type DriverRam = { readonly start: number; readonly size: number };
 
 /** Where a machine with so many devices has its drivers' memory and its workload's; bytes. */
 export function memoryMap(devices: number): {
@@ -50,11 +67,14 @@ export function memoryMap(devices: number): {
   };
 }
 
-/** A VM: RAM, VFIO devices, what the guest runs, and the order in which all of it starts and stops. */
+/** A VM: RAM, VFIO and virtio devices, what the guest runs, and the order in which all of it starts and stops. */
 export class VirtualMachine {
   readonly type: string;
   readonly ram: GuestRam;
   readonly devices: readonly VfioDevice[];
+  readonly virtio: readonly VirtioDevice[];
+  /** All devices, in the order of their slots. */
+  readonly parts: readonly VmDevice[];
   readonly workload: Workload;
   readonly chronicle: Chronicle;
   readonly cpuTracker: DirtyTracker;
@@ -74,7 +94,8 @@ export class VirtualMachine {
   onRunning: (running: boolean) => void = () => {};
   readonly #runStateChart: Chart;
   readonly #phases: Chart;
-  readonly #slots: readonly PciSlot[];
+  /** Of the VFIO devices. */
+  readonly #slots: PciSlot[] = [];
   #timer: NodeJS.Timeout | null = null;
   #lastSlice = 0;
 
@@ -86,22 +107,18 @@ export class VirtualMachine {
     this.cpuTracker = options.cpuTracker;
     const map = memoryMap(options.devices.length);
     const memory = this.#guestMemory();
-    this.#slots = options.devices.map(({ name }) => new PciSlot(name));
-    this.devices = options.devices.map(({ name, factory }, index) => {
-      let made: VfioDevice | null = null;
-      const pciSlot = this.#slots[index]!;
-      const slot = {
-        name,
-        memory,
-        ...pciSlot.lent,
-        ioas: this.#ioas(() => made),
-        driverRam: { start: map.driver(index), size: map.size },
-      };
-      const machine = factory(slot);
-      made = new VfioDevice(machine, pciSlot.plug(machine), chronicle);
-      return made;
+    const regions = this.#regions(options.sharedRam);
+    this.parts = options.devices.map((device, index) => {
+      const driverRam = { start: map.driver(index), size: map.size };
+      return 'factory' in device
+        ? this.#makeVfio(device, memory, driverRam)
+        : this.#makeVirtio(device, memory, driverRam, regions);
     });
-    this.deviceTracker = options.deviceTracker(this.devices);
+    this.devices = this.parts.filter((part) => part instanceof VfioDevice);
+    this.virtio = this.parts.filter((part) => part instanceof VirtioDevice);
+    const tracker = options.deviceTracker(this.devices);
+    const logs = this.virtio.map(({ log }) => log);
+    this.deviceTracker = logs.length === 0 ? tracker : new JoinedTracker(tracker, logs);
     this.workload = new Workload(memory, { ...options.workload, start: map.workload });
     this.runState = 'prelaunch';
     this.#runStateChart = new Chart(runState(), chronicle.host);
@@ -111,11 +128,47 @@ export class VirtualMachine {
   /** Opens the devices. Before it nothing else can be done. */
   async open(): Promise<void> {
     for (const device of this.devices) await device.open();
+    for (const device of this.virtio) await device.open();
   }
 
-  /** All devices, in the order of their slots. */
-  get parts(): readonly VmDevice[] {
-    return this.devices;
+  #makeVfio(
+    { name, factory }: { name: string; factory: DeviceFactory },
+    memory: GuestMemory,
+    driverRam: DriverRam,
+  ): VfioDevice {
+    let made: VfioDevice | null = null;
+    const pciSlot = new PciSlot(name);
+    const machine = factory({ name, memory, ...pciSlot.lent, ioas: this.#ioas(() => made), driverRam });
+    made = new VfioDevice(machine, pciSlot.plug(machine), this.chronicle);
+    this.#slots.push(pciSlot);
+    return made;
+  }
+
+  #makeVirtio(
+    { name, vhost }: { name: string; vhost: VhostFactory },
+    memory: GuestMemory,
+    driverRam: DriverRam,
+    regions: readonly VhostRegion[],
+  ): VirtioDevice {
+    let made: VirtioDevice | null = null;
+    const machine: VhostMachine = vhost({
+      name,
+      memory,
+      driverRam,
+      regions,
+      driverOk: (state) => made!.driverOk(state),
+      kick: (index) => made!.kick(index),
+    });
+    const beforeWrite = (address: number, length: number) => this.#beforeWrite(address, length);
+    made = new VirtioDevice({ name, machine, regions, chronicle: this.chronicle, beforeWrite });
+    return made;
+  }
+
+  /** All RAM as one region. @throws TypeError when RAM is not shared */
+  #regions(bytes: Uint8Array | undefined): readonly VhostRegion[] {
+    if (bytes === undefined) return [];
+    const beforeWrite = (offset: number, length: number) => this.#beforeWrite(offset, length);
+    return [{ gpa: 0, size: bytes.length, uaddr: RAM_ADDRESS, offset: 0, memory: { bytes, beforeWrite } }];
   }
 
   /** States that cross as FULL sections of their own, but for the devices' VFIO sections. */
@@ -124,7 +177,7 @@ export class VirtualMachine {
       ...machine.states,
       ...this.#slots[index]!.states,
     ]);
-    return [this.workload.state, ...parts];
+    return [this.workload.state, ...parts, ...this.virtio.flatMap(({ states }) => states)];
   }
 
   #guestMemory(): GuestMemory {
@@ -201,6 +254,19 @@ export class VirtualMachine {
     this.chronicle.tell({ kind: 'qmp_stop' });
   }
 
+  /** Back ends start before devices do, and stop before them. */
+  async #turnVirtio(running: boolean, reason: string): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    for (const device of this.virtio) {
+      try {
+        await (running ? device.start() : device.stop(reason === 'finish-migrate'));
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    return failures;
+  }
+
   /**
    * Starts the VM: all devices to their P2P states, then all to RUNNING, then vCPUs.
    * @param options.evenIfDevicesFail vCPUs run also when a device had to be reset
@@ -257,6 +323,7 @@ export class VirtualMachine {
       device.source.take(event);
       if (running) device.destination.take(event);
     }
+    failures.push(...(await this.#turnVirtio(running, reason)));
     await each('prepare', 'PREPARE');
     await each('change', 'CHANGE');
     if (failures.length > 0) throw failures[0];
@@ -288,6 +355,7 @@ export class VirtualMachine {
       machine.tick();
       if (machine.guest !== null) this.#slots[index]!.run(machine.guest);
     }
+    for (const device of this.virtio) device.run();
     const waits = this.workload.run(elapsed * (1 - this.throttle), this.absent ?? undefined);
     if (waits !== null) this.onFault(waits);
     this.#schedule();

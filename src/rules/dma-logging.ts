@@ -391,7 +391,11 @@ const MOST_REPORTS = 256;
 
 /** No device is known to run; one of unknown state is given the benefit of the doubt. */
 function allStopped(devices: Iterable<DeviceView>): boolean {
-  for (const each of devices) if (each.states().every(isRunning)) return false;
+  for (const each of devices) {
+    const states = each.states();
+    // A device of another interface is in no state of VFIO.
+    if (states.length > 0 && states.every(isRunning)) return false;
+  }
   return true;
 }
 

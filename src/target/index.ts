@@ -10,3 +10,5 @@ export {
   TargetError,
 } from './target.js';
 export { type VfioUserTargetOptions, vfioUserTarget } from './vfio-user.js';
+export { VHOST_TARGET_KINDS, type VhostTargetKind, vhostTargetOf } from './vhost/open-target.js';
+export type { AllocatedMemory, VhostTarget } from './vhost-target.js';

@@ -9,6 +9,8 @@ export interface SharedMemory {
   readonly bytes: Uint8Array;
   /** A memfd or file; absent for memory of this process alone. */
   readonly fd?: number;
+  /** Told before a back end of this process writes here: where from the beginning of `bytes`, and how many bytes. */
+  beforeWrite?(offset: number, length: number): void;
 }
 
 /** A region of guest memory, as SET_MEM_TABLE carries it. Addresses and sizes in bytes, exact below 2^53. */

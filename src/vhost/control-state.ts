@@ -51,9 +51,11 @@ export class ControlState {
     return [...this.#last.values(), ...vlans].sort((a, b) => rank(a) - rank(b));
   }
 
-  clear(): void {
+  /** Forgets what was, and takes these commands. */
+  replace(commands: readonly ControlCommand[]): void {
     this.#last.clear();
     this.#vlans.clear();
+    for (const command of commands) this.take(command);
   }
 }
 

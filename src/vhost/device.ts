@@ -14,6 +14,14 @@ export type VmmEvent =
   | { readonly kind: 'vhost_logging' | 'shadow_virtqueues'; readonly on: boolean }
   | { readonly kind: 'vring_start' | 'vring_stop'; readonly index: number; readonly begin: boolean }
   | {
+      readonly kind: 'vring_base_read';
+      readonly interface: 'vdpa';
+      readonly index: number;
+      readonly num: number;
+      /** The VMM knew it, and did not ask. */
+      readonly shadow: true;
+    }
+  | {
       readonly kind: 'vdpa_cvq_command';
       readonly class: number;
       readonly command: number;
@@ -67,6 +75,8 @@ export class VhostDevice {
   readonly control = new ControlState();
   state: VirtioState | null = null;
   isStarted = false;
+  /** The back end's own state that was loaded, for the next start. */
+  pendingState: Uint8Array | null = null;
   /** Pages that were written and that nobody has asked for yet. */
   readonly #dirty: Uint8Array;
   /** What was asked for last. */
@@ -146,11 +156,20 @@ export class VhostDevice {
       await backend.setVringNum(ring.index, ring.size);
       await backend.setVringBase(ring.index, ring.base);
       await this.#setAddr(ring);
-      await backend.setVringKick(ring.index, true);
-      await backend.setVringCall(ring.index, () => this.#options.call(ring.index));
-      this.#tell({ kind: 'vring_start', index: ring.index, begin: false });
+    }
+    await this.#loadState();
+    for (const { index } of state.rings) {
+      await backend.setVringKick(index, true);
+      await backend.setVringCall(index, () => this.#options.call(index));
+      this.#tell({ kind: 'vring_start', index, begin: false });
     }
     for (const { index } of state.rings) await this.#enable(index, true);
+  }
+
+  async #loadState(): Promise<void> {
+    const state = this.pendingState;
+    this.pendingState = null;
+    if (state !== null) await this.backend.loadState(state);
   }
 
   #setFeatures({ features }: VirtioState): void | Promise<void> {
@@ -268,6 +287,11 @@ export class VhostDevice {
     this.#vdpa.isShadowed = on;
     this.#tell({ kind: 'shadow_virtqueues', on });
     if (runs) await this.start();
+  }
+
+  /** Whether the VMM stands between guest and device on a queue. */
+  isShadowed(index: number): boolean {
+    return this.#vdpa?.shadows(index) ?? false;
   }
 
   /** The back end's own state, of a device that is stopped; null: it has none. */

@@ -186,14 +186,17 @@ export class VdpaSession {
   }
 
   async stop({ rings }: VirtioState): Promise<void> {
-    const { backend } = this.#options;
+    const { backend, tell } = this.#options;
     const suspends = hasFeature(this.#backendFeatures, VHOST_BACKEND_FEATURES.SUSPEND);
     if (suspends) await backend.suspend();
     for (const ring of rings) {
       const shadow = this.#shadows.get(ring.index);
-      if (shadow !== undefined) ring.base = shadow.end();
-      else if (this.#control?.ring === ring) ring.base = this.#control.base;
-      else if (suspends) ring.base = await backend.getVringBase(ring.index);
+      const known = shadow?.end() ?? (this.#control?.ring === ring ? this.#control.base : undefined);
+      if (known !== undefined) {
+        ring.base = known;
+        const { index } = ring;
+        tell?.({ kind: 'vring_base_read', interface: 'vdpa', index, num: known, shadow: true });
+      } else if (suspends) ring.base = await backend.getVringBase(ring.index);
       else ring.base = this.#usedIndex(ring);
     }
     await backend.setStatus(0);
@@ -206,6 +209,11 @@ export class VdpaSession {
     const word = new Uint8Array(2);
     this.#options.guest.read(parts.used + 2, word);
     return word[0]! | (word[1]! << 8);
+  }
+
+  /** Whether the device has a ring of the VMM in the place of the guest's. */
+  shadows(index: number): boolean {
+    return this.#shadowOf(index) !== null;
   }
 
   kick(index: number): void {

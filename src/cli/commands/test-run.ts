@@ -1,4 +1,4 @@
-import { openTarget } from 'stopcopy/devices';
+import { isVhostTarget, openTarget, openVhostTarget } from 'stopcopy/devices';
 import { CRITERION_NAMES, type Criterion, generateSuite } from '../../generate/index.js';
 import { PROFILES } from '../../machines/profiles.js';
 import {
@@ -23,7 +23,10 @@ import { packageVersion } from '../package.js';
 import { RULE_TEXTS } from '../rule-texts.js';
 import { didYouMean } from '../suggest.js';
 import { CaseProgress } from '../test/case-progress.js';
+import { testKvm } from '../test/kvm.js';
+import type { OtherRun } from '../test/other-run.js';
 import { readSuite } from '../test/read-suite.js';
+import { testVhost } from '../test/vhost.js';
 import type { TestFlags } from './test.js';
 
 const EXIT_OF: Readonly<Record<TestReport['verdict'], number>> = {
@@ -40,7 +43,32 @@ const USUAL: readonly Criterion[] = ['requests', 'guest', 'sessions', 'errors', 
 
 /** Runs `stopcopy test` and returns its exit code. */
 export async function runTest(flags: TestFlags): Promise<number> {
+  const other = otherTarget(flags);
+  if (other !== undefined) return runOther(flags, other);
   return EXIT_OF[(await testTarget(flags)).verdict];
+}
+
+/** What runs a target that is no VFIO device; undefined: it is one. */
+function otherTarget(
+  flags: TestFlags,
+): ((emit: (event: TraceEvent) => void) => Promise<OtherRun>) | undefined {
+  const { target, seed } = flags;
+  if (target.startsWith('kvm:')) return (emit) => testKvm(flags, emit);
+  if (isVhostTarget(target)) return (emit) => testVhost(flags, () => openVhostTarget(target, seed), emit);
+  return undefined;
+}
+
+async function runOther(
+  flags: TestFlags,
+  run: (emit: (event: TraceEvent) => void) => Promise<OtherRun>,
+): Promise<number> {
+  checkFlags(flags);
+  const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
+  const recorder = flags.record === undefined ? null : new Recorder(fileOutput(flags.record));
+  const { text, exit } = await run((event) => recorder?.take(event)).finally(() => recorder?.end());
+  await output.write(text);
+  output.close();
+  return exit;
 }
 
 /** Runs a suite on a target, and writes the report as the flags say. */

@@ -26,6 +26,11 @@ Targets:
   vfio-user:/path.sock          a vfio-user server (?dialect=libvfio-user for libvfio-user and SPDK)
   vfio:/dev/vfio/devices/vfioN  a device of this host's kernel; vfio:BDF, and vfio:UUID of an mdev
   exec:COMMAND                  a command that speaks JSON lines
+  vhost-user:/path.sock         a vhost-user back end
+  vhost:/dev/vhost-net          vhost-net of this host's kernel, with a tap device of its own
+  vhost-vdpa:/dev/vhost-vdpa-N  a vDPA device of this host
+  mock:virtio-net:FACE          a mock vhost back end: vhost, vhost-user or vdpa
+  kvm:                          the dirty log of this host's KVM (kvm:?sequences=200)
 
 Without --suite one is made for what the device offers: requests, sessions, errors and m-complete,
 and whole migrations where the target has a guest; --coverage says otherwise. Each run is recorded
@@ -34,7 +39,11 @@ and judged by the validator too, and what fails is shrunk to the shortest sequen
 A device under test is stopped, reset and loaded over and over: give it no work that matters. Every
 call of a test has --timeout to come back; one that does not ends the run.
 
-A report of --json is a suite of its shrunk sequences: --suite report.json runs them again.
+A vhost back end is driven as a VMM and a guest do: negotiation, rings, frames, dirty logging, stop and
+start, device state; each case on a connection of its own. KVM is held against the machines of its
+dirty log over random sequences.
+
+A report of --json on a VFIO device is a suite of its shrunk sequences: --suite report.json runs them again.
 
 Exit codes: 0 pass; 1 fail; 2 bad usage, or the target cannot be used; 3 nothing could be judged.
 
@@ -42,6 +51,7 @@ Examples:
   stopcopy test --target mock:uart
   stopcopy test --target 'mock:e810-vf?precopy&fault=late-load'
   stopcopy test --target vfio:0000:3b:00.1 --profile mlx5 --record run.ndjson
+  stopcopy test --target vhost-user:/run/vhost.sock --json
   stopcopy test --target vfio-user:/run/vf.sock --suite suite.json --format junit -o report.xml
   stopcopy generate vfio-device --coverage pairs | stopcopy test --target mock:dma --suite -`;
 

@@ -1,10 +1,9 @@
-import { deviceFactory } from 'stopcopy/devices';
+import { deviceFactory, vhostFactory } from 'stopcopy/devices';
 import { Chronicle, type EventSink } from '../../migrate/chronicle.js';
 import { dirtyTracker } from '../../migrate/dirty/index.js';
-import type { DeviceFactory } from '../../migrate/machine.js';
 import { DEFAULT_PARAMETERS, type MigrationParameters } from '../../migrate/parameters.js';
 import { GuestRam } from '../../migrate/ram/index.js';
-import { memoryMap, VirtualMachine } from '../../migrate/virtual-machine.js';
+import { memoryMap, VirtualMachine, type VmDeviceOptions } from '../../migrate/virtual-machine.js';
 import type { MigrateFlags } from '../commands/migrate.js';
 import { UsageError } from '../exit.js';
 
@@ -39,16 +38,16 @@ export async function makeMachine(
     );
   const pages = flags.ram / PAGE;
   const faulty = flags.faultOn === 'both' || flags.faultOn === side;
-  const ram = new GuestRam(flags.ram);
+  const devices = texts.map((text, index) => deviceOf(text, index, flags, faulty));
+  const shared = devices.some((device) => 'vhost' in device) ? new Uint8Array(flags.ram) : undefined;
+  const ram = new GuestRam(flags.ram, shared === undefined ? {} : { shared });
   if (flags.prealloc) ram.preallocate();
   const vm = new VirtualMachine({
     type: flags.machine,
     ram,
     chronicle: new Chronicle(side, sink),
-    devices: texts.map((text, index) => ({
-      name: slotName(index),
-      factory: factoryOf(text, index, flags, faulty),
-    })),
+    devices,
+    ...(shared === undefined ? {} : { sharedRam: shared }),
     workload: {
       pagesPerSecond: flags.dirtyRate,
       pages: Math.min(Math.floor(flags.workingSet / PAGE), (flags.ram - start) / PAGE),
@@ -70,21 +69,23 @@ export async function makeMachine(
   return vm;
 }
 
-/** The factory of a device; it, too, may find that options do not go together. */
-function factoryOf(text: string, index: number, flags: MigrateFlags, faulty: boolean): DeviceFactory {
-  const factory = ofUser(text, () =>
-    deviceFactory(text, {
-      index,
-      seed: flags.seed + index,
-      generation: flags.generation,
-      personality: flags.personality,
-      queuePairs: flags.queues,
-      preCopy: flags.precopy === true,
-      dmaLogging: flags.dmaLogging === true || flags.deviceDirty === 'dma-logging',
-      ...(faulty && flags.fault !== undefined ? { fault: flags.fault } : {}),
-    }),
-  );
-  return (slot) => ofUser(text, () => factory(slot));
+/** A device; its factory, too, may find that options do not go together. */
+function deviceOf(text: string, index: number, flags: MigrateFlags, faulty: boolean): VmDeviceOptions {
+  const defaults = {
+    index,
+    seed: flags.seed + index,
+    generation: flags.generation,
+    personality: flags.personality,
+    queuePairs: flags.queues,
+    preCopy: flags.precopy === true,
+    dmaLogging: flags.dmaLogging === true || flags.deviceDirty === 'dma-logging',
+    ...(faulty && flags.fault !== undefined ? { fault: flags.fault } : {}),
+  };
+  const name = slotName(index);
+  const vhost = ofUser(text, () => vhostFactory(text, defaults));
+  if (vhost !== null) return { name, vhost: (slot) => ofUser(text, () => vhost(slot)) };
+  const factory = ofUser(text, () => deviceFactory(text, defaults));
+  return { name, factory: (slot) => ofUser(text, () => factory(slot)) };
 }
 
 /** What cannot be made of a device's text is an error of whoever wrote it. */

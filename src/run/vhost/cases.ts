@@ -137,7 +137,8 @@ const GENERAL: readonly VhostCase[] = [
       await rig.stop();
       rig.memory.changes();
       for (let n = 0; n < 4; n++) rig.transmit.offerFrame(n);
-      rig.backend.kick(rig.transmit.index);
+      // A kick would start a ring of vhost-user again.
+      if (rig.backend.interface !== 'user') rig.backend.kick(rig.transmit.index);
       await new Promise((resolve) => setTimeout(resolve, 50));
       await rig.settle();
       const [first] = rig.memory.changes();

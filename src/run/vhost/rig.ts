@@ -118,8 +118,8 @@ export class VhostRig {
     this.features = this.offered & ((DRIVER_FEATURES & ~platform) | packed);
     if (backend.interface === 'user') await this.#negotiateProtocol();
     await this.#setFeatures();
+    await backend.setMemTable(this.memory.regions);
     if (backend.interface === 'vdpa') await this.#finishStatus();
-    if (backend.interface !== 'vdpa') await backend.setMemTable(this.memory.regions);
     for (const queue of this.queues) queue.use(this.features);
   }
 

@@ -1,0 +1,15 @@
+import type { NetBackEnd, NetBackEndOptions } from './back-end.js';
+import { KernelFace } from './kernel-face.js';
+import { UserFace } from './user-face.js';
+import { VdpaFace } from './vdpa-face.js';
+
+/** The interfaces that the back end has, by the names of `--device virtio-net:FACE`. */
+export const VIRTIO_NET_FACES = ['vhost', 'vhost-user', 'vdpa'] as const;
+export type VirtioNetFace = (typeof VIRTIO_NET_FACES)[number];
+
+const FACES = { vhost: KernelFace, 'vhost-user': UserFace, vdpa: VdpaFace } as const;
+
+/** A virtio-net back end behind one of its interfaces. */
+export function virtioNetBackEnd(face: VirtioNetFace, options: NetBackEndOptions): NetBackEnd {
+  return new FACES[face](options);
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto';
+import type { VhostFactory } from 'stopcopy/migrate';
+import { featureBits, hasFeature, VIRTIO_FEATURES } from 'stopcopy/uapi';
+import type { VmStateDescription } from 'stopcopy/vmstate';
+import { type VirtioNetFace, virtioNetBackEnd } from './faces.js';
+import { NetGuest } from './net-guest.js';
+import type { NetSettings } from './settings.js';
+import { saveSettings } from './state.js';
+import { NET_FRAME, NetWire, type NetWireState, rarpAnnouncement } from './wire.js';
+
+export interface VirtioNetFactoryOptions {
+  readonly face: VirtioNetFace;
+  readonly seed: number;
+  readonly mac: Uint8Array;
+  readonly queuePairs: number;
+  /** Descriptors of each queue; default 64. */
+  readonly ringSize?: number;
+  /** Packed rings; of vhost-user only. */
+  readonly packed?: boolean;
+  /** Frames that the wire sends in a tick, and each queue pair in a run; default 4. */
+  readonly framesPerTick?: number;
+}
+
+/** Features of the guest's driver. */
+const DRIVER_FEATURES = featureBits(
+  VIRTIO_FEATURES.VERSION_1,
+  VIRTIO_FEATURES.NET_MRG_RXBUF,
+  VIRTIO_FEATURES.EVENT_IDX,
+  VIRTIO_FEATURES.NET_MAC,
+  VIRTIO_FEATURES.NET_CTRL_VQ,
+  VIRTIO_FEATURES.NET_CTRL_RX,
+  VIRTIO_FEATURES.NET_CTRL_VLAN,
+);
+/** Most bytes of a wire's state in a stream. */
+const MOST_WIRE = 64 << 10;
+
+/**
+ * A virtio-net device in a machine: the back end behind one of its interfaces, a wire at its port, and a driver in
+ * the guest.
+ * @throws RangeError for packed rings of a back end that has none
+ */
+export function virtioNetFactory(options: VirtioNetFactoryOptions): VhostFactory {
+  const { face, seed, mac, queuePairs, ringSize = 64, packed = false, framesPerTick = 4 } = options;
+  if (packed && face !== 'vhost-user') throw new RangeError(`packed rings are not to be had of ${face}`);
+  return (slot) => {
+    const most = { toGuest: NET_FRAME.most, fromGuest: NET_FRAME.most };
+    const wire = new NetWire({ seed, mac, most });
+    const backEnd = virtioNetBackEnd(face, {
+      name: slot.name,
+      seed,
+      mac,
+      queuePairs,
+      port: wire,
+      deferred: true,
+    });
+    const wanted = DRIVER_FEATURES | (packed ? featureBits(VIRTIO_FEATURES.RING_PACKED) : 0n);
+    const features = backEnd.getFeatures() & wanted;
+    const control = hasFeature(features, VIRTIO_FEATURES.NET_CTRL_VQ);
+    const guest = new NetGuest({
+      slot,
+      wire,
+      features,
+      queuePairs,
+      control,
+      ringSize,
+      framesPerRun: framesPerTick,
+      seed,
+    });
+    return {
+      backend: backEnd,
+      driverFeatures: features,
+      model: `virtio-net:${face}`,
+      requirements: {
+        'queue pairs': queuePairs,
+        'ring size': ringSize,
+        features: `0x${features.toString(16)}`,
+      },
+      tick: () => {
+        wire.offer(Math.max(0, framesPerTick - wire.queued));
+        while (backEnd.run());
+      },
+      guest,
+      states: [wireState(slot.name, wire)],
+      macs: () => [mac],
+      announce: (address) => wire.transmit(rarpAnnouncement(address)),
+      digest: () => digestOf(face, backEnd.settings),
+    };
+  };
+}
+
+/** Of what crosses beside the rings: a back end's own state, or what the VMM sets again by the control queue. */
+function digestOf(face: VirtioNetFace, settings: NetSettings): string | null {
+  if (face === 'vhost') return null;
+  const { mac, pairs, modes, unicast, multicast, vlans } = settings;
+  const set = { mac: [...mac], pairs, modes, unicast, multicast, vlans: [...vlans].sort((a, b) => a - b) };
+  const bytes = face === 'vdpa' ? JSON.stringify(set) : saveSettings(settings);
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The cable is put into the other host. */
+function wireState(name: string, wire: NetWire) {
+  const target = { length: 0, text: new Uint8Array() };
+  const description: VmStateDescription = {
+    name: 'virtio-net/wire',
+    version: 1,
+    minimumVersion: 1,
+    fields: [
+      { name: 'length', type: 'u32' },
+      { name: 'text', type: { varray: 'length', of: 'u8', most: MOST_WIRE } },
+    ],
+    preSave: () => {
+      target.text = new TextEncoder().encode(JSON.stringify(wire.state));
+      target.length = target.text.length;
+    },
+    postLoad: () => {
+      wire.state = JSON.parse(new TextDecoder().decode(target.text)) as NetWireState;
+    },
+  };
+  return { idstr: `${name}/wire`, instance: 0, description, target };
+}
