@@ -86,7 +86,8 @@ export function vhostFactory(text: string, defaults: DeviceDefaults): VhostFacto
       `virtio-net has no interface ${name || '""'}; there are ${VIRTIO_NET_FACES.join(', ')}`,
     );
   const options = new URLSearchParams(query);
-  checkNames(options, ['queues', 'ring', 'packed']);
+  checkNames(options, ['queues', 'ring', 'packed', 'fault']);
+  const fault = options.get('fault');
   const ringSize = count(options, 'ring', 256);
   if (ringSize !== null && (ringSize & (ringSize - 1)) !== 0)
     throw new RangeError(`ring is a power of two up to 256, not ${ringSize}`);
@@ -97,6 +98,7 @@ export function vhostFactory(text: string, defaults: DeviceDefaults): VhostFacto
     queuePairs: count(options, 'queues', 4) ?? 1,
     packed: options.has('packed'),
     ...(ringSize === null ? {} : { ringSize }),
+    ...(fault === null ? {} : { fault }),
   });
 }
 

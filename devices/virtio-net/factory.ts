@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import type { VhostFactory } from 'stopcopy/migrate';
 import { featureBits, hasFeature, VIRTIO_FEATURES } from 'stopcopy/uapi';
 import type { VmStateDescription } from 'stopcopy/vmstate';
+import { CONDUCT } from './conduct.js';
 import { type VirtioNetFace, virtioNetBackEnd } from './faces.js';
+import { conductWith, netFaultNamed } from './faults.js';
 import { NetGuest } from './net-guest.js';
 import type { NetSettings } from './settings.js';
 import { saveSettings } from './state.js';
@@ -19,6 +21,8 @@ export interface VirtioNetFactoryOptions {
   readonly packed?: boolean;
   /** Frames that the wire sends in a tick, and each queue pair in a run; default 4. */
   readonly framesPerTick?: number;
+  /** Name of a fault that the back end has. */
+  readonly fault?: string;
 }
 
 /** Features of the guest's driver. */
@@ -37,15 +41,18 @@ const MOST_WIRE = 64 << 10;
 /**
  * A virtio-net device in a machine: the back end behind one of its interfaces, a wire at its port, and a driver in
  * the guest.
- * @throws RangeError for packed rings of a back end that has none
+ * @throws RangeError for packed rings of a back end that has none, and for a fault that is none
  */
 export function virtioNetFactory(options: VirtioNetFactoryOptions): VhostFactory {
-  const { face, seed, mac, queuePairs, ringSize = 64, packed = false, framesPerTick = 4 } = options;
+  const { face, seed, mac, queuePairs, ringSize = 64, packed = false, framesPerTick = 4, fault } = options;
+  const conduct = fault === undefined ? CONDUCT : conductWith(netFaultNamed(fault));
   if (packed && face !== 'vhost-user') throw new RangeError(`packed rings are not to be had of ${face}`);
   return (slot) => {
     const most = { toGuest: NET_FRAME.most, fromGuest: NET_FRAME.most };
     const wire = new NetWire({ seed, mac, most });
     const backEnd = virtioNetBackEnd(face, {
+      conduct,
+      observe: { write: (write) => slot.wrote(write) },
       name: slot.name,
       seed,
       mac,

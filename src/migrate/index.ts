@@ -11,6 +11,7 @@ export {
 export { MigrationError } from './error.js';
 export { checkGuest, type GuestCheck, guestIsUp } from './guest-check.js';
 export type {
+  BackEndWrite,
   DeviceFactory,
   GuestBooks,
   GuestDriver,

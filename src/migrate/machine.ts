@@ -4,6 +4,7 @@
  */
 import type { Device, IoAddressSpace } from '../uapi/device.js';
 import type { VhostBackend, VhostRegion } from '../uapi/vhost-backend.js';
+import type { VhostWrite } from '../uapi/vhost-log.js';
 import type { VirtioState } from '../vhost/index.js';
 import type { VmStateEntry } from '../vmstate/index.js';
 
@@ -138,6 +139,18 @@ export interface VhostSlot extends Pick<Slot, 'name' | 'memory' | 'driverRam'> {
   driverOk(state: VirtioState): void;
   /** The guest's driver notifies a queue. */
   kick(index: number): void;
+  /** A back end of this process has written guest memory: at the address that the write has to be logged by. */
+  wrote(write: BackEndWrite): void;
+}
+
+/** A write of a back end; bytes. */
+export interface BackEndWrite {
+  /** Number of the queue. */
+  readonly index: number;
+  readonly what: VhostWrite;
+  /** Guest physical. */
+  readonly address: number;
+  readonly length: number;
 }
 
 /** A virtio device whose back end is driven over vhost. The guest's `interrupt` gets the number of a queue. */

@@ -7,7 +7,7 @@ import type { VmStateEntry } from '../vmstate/index.js';
 import type { Chronicle } from './chronicle.js';
 import type { OwnLog } from './dirty/joined-tracker.js';
 import type { PageBitmap } from './dirty/page-bitmap.js';
-import type { VhostMachine } from './machine.js';
+import type { BackEndWrite, VhostMachine } from './machine.js';
 import type { DeviceBody } from './vfio-device.js';
 import { VirtioStateSection } from './virtio-state.js';
 
@@ -20,6 +20,7 @@ export interface VirtioDeviceOptions {
   beforeWrite(address: number, length: number): void;
 }
 
+const PAGE = 4096;
 /** Where memory that only VMM and back end know has its user addresses: above those of guest RAM. */
 const OWN_MEMORY = 2 ** 46;
 
@@ -35,6 +36,8 @@ export class VirtioDevice {
   readonly #section: VirtioStateSection;
   /** Queues whose used buffers the guest has not heard of. */
   readonly #calls = new Set<number>();
+  /** Writes that were told since the log was last read. */
+  readonly #told = new Set<string>();
   #vmRuns = false;
   #nextAddress = OWN_MEMORY;
   /** Starts and stops one after another: a driver may be ready while the VM stops. */
@@ -76,7 +79,7 @@ export class VirtioDevice {
 
   #allocate(bytes: number) {
     const address = this.#nextAddress;
-    this.#nextAddress += Math.ceil(bytes / 4096) * 4096;
+    this.#nextAddress += Math.ceil(bytes / PAGE) * PAGE;
     return { bytes: new Uint8Array(bytes), address };
   }
 
@@ -94,6 +97,17 @@ export class VirtioDevice {
   driverOk(state: VirtioState): void {
     this.vhost.state = state;
     if (this.#vmRuns) void this.#inTurn(() => this.vhost.start());
+  }
+
+  /** Tells a write while writes are logged: the first one of each kind to a page since the log was last read. */
+  wrote({ index, what, address, length }: BackEndWrite): void {
+    if (!this.vhost.isLogging) return;
+    const first = Math.floor(address / PAGE);
+    const last = Math.floor((address + length - 1) / PAGE);
+    const key = `${index} ${what} ${first} ${last}`;
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.tell({ kind: 'vhost_write', index, what, address: `0x${address.toString(16)}`, length });
   }
 
   kick(index: number): void {
@@ -178,7 +192,10 @@ export class VirtioDevice {
     return {
       start: () => this.vhost.startLog(),
       stop: () => this.vhost.stopLog(),
-      sync: (into: PageBitmap) => into.mergeFrom(this.vhost.readLog(!this.#vmRuns)),
+      sync: (into: PageBitmap) => {
+        this.#told.clear();
+        return into.mergeFrom(this.vhost.readLog(!this.#vmRuns));
+      },
     };
   }
 

@@ -158,6 +158,7 @@ export class VirtualMachine {
       regions,
       driverOk: (state) => made!.driverOk(state),
       kick: (index) => made!.kick(index),
+      wrote: (write) => made!.wrote(write),
     });
     const beforeWrite = (address: number, length: number) => this.#beforeWrite(address, length);
     made = new VirtioDevice({ name, machine, regions, chronicle: this.chronicle, beforeWrite });

@@ -289,6 +289,11 @@ export class VhostDevice {
     if (runs) await this.start();
   }
 
+  /** Whether writes are logged. */
+  get isLogging(): boolean {
+    return this.#logging;
+  }
+
   /** Whether the VMM stands between guest and device on a queue. */
   isShadowed(index: number): boolean {
     return this.#vdpa?.shadows(index) ?? false;
