@@ -11,6 +11,8 @@ export interface Profile {
 }
 
 const UNCOUNTED = 'RESUMING to STOP does not count what was written';
+const FLAG_IGNORED = 'the log flag of a ring is not looked at: its used part is logged while LOG_ALL is on';
+const PAYLOAD_UNMARKED = 'LOG_ALL is offered, and the payload of packets for the guest is never marked';
 const ZERO_AT_TEMPORARY_END = 'reads at the temporary end of PRE_COPY data give 0';
 
 export const PROFILES: readonly Profile[] = [
@@ -53,6 +55,28 @@ export const PROFILES: readonly Profile[] = [
     deviations: {
       'VFIO-SES-10': 'RESUMING to STOP does not look at what was written',
       'VFIO-SES-15': UNCOUNTED,
+    },
+  },
+  {
+    name: 'libvhost-user',
+    title: 'libvhost-user of QEMU and back ends built on it',
+    deviations: {
+      'VHOST-LOG-04': FLAG_IGNORED,
+      'VHOST-LOG-05': FLAG_IGNORED,
+      'VHOST-LOG-06': FLAG_IGNORED,
+      'VHOST-LOG-07': 'writes of used->flags are not marked',
+      'VHOST-LOG-08': 'writes of the avail event are not marked',
+    },
+  },
+  {
+    name: 'vhost-vsock',
+    title: 'vhost_vsock of the kernel (Linux 7.2)',
+    deviations: {
+      'VHOST-LOG-01': PAYLOAD_UNMARKED,
+      'VHOST-LOG-02': PAYLOAD_UNMARKED,
+      'VHOST-LOG-03': PAYLOAD_UNMARKED,
+      'VHOST-LOG-11': PAYLOAD_UNMARKED,
+      'VHOST-LOG-18': PAYLOAD_UNMARKED,
     },
   },
 ];

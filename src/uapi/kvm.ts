@@ -17,3 +17,15 @@ export const KVM_DIRTY_RING_ENTRIES = { most: 65536, reserved: 64 } as const;
 
 /** Entries of a page-modification log: u64 addresses, filled from the last one down (Intel SDM 3C, 29.3.6). */
 export const PML_ENTRIES = 512;
+
+/** Flags of `KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2`; the second one needs the first. */
+export const KVM_DIRTY_LOG_MANUAL = { PROTECT_ENABLE: 1, INITIALLY_SET: 2 } as const;
+
+/** `KVM_EXIT_DIRTY_RING_FULL`: the vCPU does not go on before its ring is harvested and reset. */
+export const KVM_EXIT_DIRTY_RING_FULL = 31;
+
+/** Slots of an address space that user space has on x86 (`KVM_CAP_NR_MEMSLOTS`). */
+export const KVM_USER_MEMSLOTS = 32764;
+
+/** Bytes of a page of guest memory, as memory slots count them on x86. */
+export const KVM_PAGE = 4096;

@@ -88,6 +88,9 @@ export const IOCTLS = {
   VFIO_MIG_GET_PRECOPY_INFO: 0x3b79,
 } as const;
 
+/** Ioctls of a type1 container. Devices have others with the same numbers. */
+export const TYPE1_IOCTLS = { VFIO_IOMMU_UNMAP_DMA: 0x3b72, VFIO_IOMMU_DIRTY_PAGES: 0x3b75 } as const;
+
 /** What `VFIO_GET_API_VERSION` answers. */
 export const VFIO_API_VERSION = 0;
 

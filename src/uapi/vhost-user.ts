@@ -71,6 +71,30 @@ export function vhostUserRequest(number: number): VhostUserRequest | undefined {
   return NAMES.get(number);
 }
 
+/**
+ * Requests that are answered whatever the header's flags say. SET_LOG_BASE is answered with LOG_SHMFD; every other
+ * request is acknowledged where need_reply is set and REPLY_ACK was negotiated.
+ */
+export const VHOST_USER_ANSWERED: ReadonlySet<VhostUserRequest> = new Set([
+  'GET_FEATURES',
+  'GET_PROTOCOL_FEATURES',
+  'GET_VRING_BASE',
+  'GET_VRING_BASE_SKIP_DRAIN',
+  'GET_QUEUE_NUM',
+  'GET_CONFIG',
+  'GET_INFLIGHT_FD',
+  'GET_MAX_MEM_SLOTS',
+  'GET_STATUS',
+  'GET_SHARED_OBJECT',
+  'GET_SHMEM_CONFIG',
+  'CREATE_CRYPTO_SESSION',
+  'IOTLB_MSG',
+  'POSTCOPY_ADVISE',
+  'POSTCOPY_END',
+  'SET_DEVICE_STATE_FD',
+  'CHECK_DEVICE_STATE',
+] as const);
+
 /** Protocol features, by bit number. */
 export const VHOST_USER_PROTOCOL_FEATURES = {
   MQ: 0,
@@ -130,6 +154,21 @@ export const VhostUserInflight = struct('vhost_user_inflight', {
   num_queues: 'u16',
   queue_size: 'u16',
 });
+/** Head of the record of one split queue in an inflight region; one `VhostUserInflightDesc` a descriptor follows. */
+export const VhostUserInflightQueue = struct('vhost_user_inflight_split', {
+  features: 'u64',
+  version: 'u16',
+  desc_num: 'u16',
+  last_batch_head: 'u16',
+  used_idx: 'u16',
+});
+/** Of a descriptor: whether it is in flight as the head of a buffer, the next one of its batch, and when it came. */
+export const VhostUserInflightDesc = struct('vhost_user_inflight_desc_split', {
+  inflight: 'u8',
+  padding: { bytes: 5 },
+  next: 'u16',
+  counter: 'u64',
+});
 /** Payload of SET_DEVICE_STATE_FD. */
 export const VhostUserTransfer = struct('vhost_user_transfer_device_state', {
   direction: 'u32',
@@ -146,3 +185,6 @@ export const VhostUserConfig = struct('vhost_user_config', { offset: 'u32', size
 
 /** Most queues of a back end that are kept. */
 export const VHOST_MAX_QUEUES = 256;
+
+/** The `schema` member of the first line of a capture of vhost-user messages, which are NDJSON. */
+export const VHOST_USER_CAPTURE_SCHEMA = 'stopcopy-vhost-user-1';

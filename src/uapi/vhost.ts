@@ -122,8 +122,11 @@ export const VhostMsgV2 = struct('vhost_msg_v2', {
   uaddr: 'u64',
   perm: 'u8',
   iotlb_type: 'u8',
-  padding: { bytes: 30 },
+  /** The message stands in a union of 64 bytes. */
+  padding: { bytes: 38 },
 });
+/** Head of GET_CONFIG and SET_CONFIG of vDPA (`struct vhost_vdpa_config`); the bytes follow. */
+export const VhostVdpaConfig = struct('vhost_vdpa_config', { off: 'u32', len: 'u32' });
 /** The type of a `vhost_msg_v2` that carries an IOTLB message. */
 export const VHOST_IOTLB_MSG_V2 = 2;
 
