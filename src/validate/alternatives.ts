@@ -166,6 +166,12 @@ export class Alternatives {
     return this.#states;
   }
 
+  /** The possible states of a region. */
+  statesOf(region: string): readonly string[] {
+    const at = this.monitors[0]!.sets.automaton.regions.indexOf(region);
+    return [...new Set(this.configurations().map((each) => each.split(' ')[at]!))];
+  }
+
   /** The machine events that some alternative would take now. */
   expected(): string[] {
     return [...new Set(this.monitors.flatMap((monitor) => monitor.expected()))];

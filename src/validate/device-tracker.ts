@@ -2,9 +2,11 @@ import { CAPABILITY_SETS, type CapabilitySet, capabilitiesOfFlags } from '../mac
 import type { DeviceView } from '../rules/rule.js';
 import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import type { MigState } from '../uapi/vfio.js';
+import type { VhostInterface } from '../uapi/vhost-backend.js';
 import { Alternatives, type Observation } from './alternatives.js';
 import { getOrAdd } from './get-or-add.js';
 import type { Handlers, HostTracker, Listener, Steps } from './host-tracker.js';
+import type { OtherDevice } from './report.js';
 
 /** Kinds of event that move a device's protocol: one of them is enough for a verdict on the device. */
 export const RELEVANT: ReadonlySet<EventKind> = new Set<EventKind>([
@@ -18,6 +20,27 @@ export const RELEVANT: ReadonlySet<EventKind> = new Set<EventKind>([
   'dma_logging_report',
   'driver_arc',
   'next_hop',
+  'vhost_message',
+  'vhost_set_owner',
+  'vhost_set_features',
+  'vhost_mem_table',
+  'vhost_log_base',
+  'vring_num',
+  'vring_addr',
+  'vring_backend',
+  'vring_enable',
+  'vhost_write',
+  'vhost_log_read',
+  'vhost_page_change',
+  'vhost_state_fd',
+  'vdpa_status',
+  'kvm_dirty_log_get',
+  'kvm_dirty_log_clear',
+  'kvm_reset_dirty_rings',
+  'iommufd_set_dirty',
+  'iommufd_dirty_bitmap',
+  'type1_dirty',
+  'type1_dirty_bitmap',
 ]);
 
 const OPENED: readonly string[] = ['RUNNING'];
@@ -39,10 +62,41 @@ export type DeviceMachine =
   | 'vdpa-device'
   | 'vdpa-shadow'
   | 'type1-dirty'
+  | 'kvm-vm'
   | 'kvm-dirty-ring';
 
 /** Machines of which a device has one for each virtqueue, memory slot or page table. */
 export type PartMachine = 'vhost-vring' | 'vhost-user-vring' | 'vdpa-vring' | 'iommufd-dirty' | 'kvm-memslot';
+
+const KIND_OF: Readonly<Record<VhostInterface, OtherDevice>> = {
+  kernel: 'vhost',
+  user: 'vhost-user',
+  vdpa: 'vdpa',
+};
+/** Machine and region that say how far a back end is. */
+const STATE_OF: Readonly<Record<VhostInterface, readonly [DeviceMachine, string]>> = {
+  kernel: ['vhost-device', 'rings'],
+  user: ['vhost-user', 'rings'],
+  vdpa: ['vdpa-device', 'status'],
+};
+/** What QEMU's log tells of a back end without its interface. */
+const BACK_END_KINDS: readonly EventKind[] = [
+  'vhost_dev_start',
+  'vhost_dev_stop',
+  'vring_start',
+  'vring_stop',
+];
+const VFIO_KINDS: readonly EventKind[] = [
+  'device_open',
+  'capabilities',
+  'set_state',
+  'set_state_result',
+  'get_state',
+  'data_read',
+  'data_write',
+];
+/** Machines of devices that are nothing but a dirty log. */
+const DIRTY_LOGS: readonly DeviceMachine[] = ['kvm-vm', 'kvm-dirty-ring', 'type1-dirty'];
 
 /** Most parts of a device that are followed by a machine of their own. */
 const MAX_PARTS = 1024;
@@ -57,6 +111,8 @@ export class DeviceTracker implements DeviceView {
   readonly watchers: Handlers;
   /** The trace shows the device being opened, so machines start in their initial state. */
   opened = false;
+  /** Over which interface of vhost it was spoken to. */
+  via: VhostInterface | undefined;
   request: EventOf<'set_state'> | null = null;
   /** A call of the VMM, with its recover state, waits for the state that the VMM believes in after it. */
   called = false;
@@ -87,7 +143,7 @@ export class DeviceTracker implements DeviceView {
   /** Takes an event about this device. */
   take(event: TraceEvent): void {
     this.taken++;
-    this.#before = this.#device?.states() ?? (this.opened ? OPENED : NO_STATES);
+    this.#before = this.#device?.states() ?? (this.opened && this.via === undefined ? OPENED : NO_STATES);
     const steps = this.#steps.get(event.kind) ?? this.#meet(event.kind);
     for (let n = 0; n < steps.length; n++) steps[n]!(event);
   }
@@ -124,6 +180,12 @@ export class DeviceTracker implements DeviceView {
     const taken = machine.observe(what);
     if (!taken) this.listener.refuse(machine, what, event, this.host, this);
     return taken;
+  }
+
+  /** As `observePart`, for each part that is followed. */
+  observeParts(name: PartMachine, what: Observation, event: TraceEvent): void {
+    for (const [key, { machine }] of this.#parts)
+      if (machine === name) this.observePart(name, Number(key.slice(name.length + 1)), what, event);
   }
 
   /** The followers of a machine, when the device has them. */
@@ -171,7 +233,29 @@ export class DeviceTracker implements DeviceView {
   }
 
   states(): readonly MigState[] {
+    // A back end of vhost is in none.
+    if (this.#device === undefined && this.otherKind !== undefined) return NO_STATES as readonly MigState[];
     return (this.#device ?? this.machine('vfio-device')).states() as readonly MigState[];
+  }
+
+  /** What the device is, when it was never seen as one of VFIO. */
+  get otherKind(): OtherDevice | undefined {
+    if (this.via !== undefined) return KIND_OF[this.via];
+    if (BACK_END_KINDS.some((kind) => this.seen.has(kind))) return 'vhost';
+    const isLog =
+      DIRTY_LOGS.some((name) => this.#machines.has(name)) ||
+      [...this.#parts.values()].some(
+        ({ machine }) => machine === 'iommufd-dirty' || machine === 'kvm-memslot',
+      );
+    return isLog && !VFIO_KINDS.some((kind) => this.seen.has(kind)) ? 'dirty-log' : undefined;
+  }
+
+  /** How far a back end is at the end of the trace: a state of its machine, or null when several are possible. */
+  get backEndState(): string | null {
+    if (this.via === undefined) return null;
+    const [machine, region] = STATE_OF[this.via];
+    const states = this.#machines.get(machine)?.statesOf(region) ?? [];
+    return states.length === 1 ? states[0]! : null;
   }
 
   /** The state at the end of the trace, from whichever view of the device the trace shows. */

@@ -82,13 +82,16 @@ export function makeReport(
 function deviceReport(engine: Engine, device: DeviceTracker, broken: Owners, judged: boolean): DeviceReport {
   const mine = broken.has(device);
   const capabilities = device.capabilities();
+  const kind = device.otherKind;
   return {
     id: device.id,
     host: device.host.id,
     verdict: mine ? 'violation' : device.relevant && judged ? 'conformant' : 'inconclusive',
+    ...(kind === undefined ? {} : { kind }),
+    ...(device.via === undefined ? {} : { state: device.backEndState }),
     role: roleOf(device),
-    capabilities: capabilities.length === 1 ? capabilityNames(capabilities[0]!) : [],
-    finalState: device.relevant ? device.finalState() : null,
+    capabilities: kind === undefined && capabilities.length === 1 ? capabilityNames(capabilities[0]!) : [],
+    finalState: device.relevant && kind === undefined ? device.finalState() : null,
     transitions: device.transitions,
     bytesRead: device.bytesRead,
     bytesWritten: device.bytesWritten,
@@ -123,13 +126,13 @@ function overall(engine: Engine, devices: readonly DeviceReport[], broken: Owner
 
 function reasonOf(engine: Engine, devices: readonly DeviceReport[]): string {
   if (engine.crowd.turnedAway > 0) return crowdRemark(engine.crowd.turnedAway);
-  if (devices.length === 0) return 'the input shows no VFIO device';
+  if (devices.length === 0) return 'the input shows no device';
   const seen = [...engine.hosts.values()].some((host) =>
     [...host.devices.values()].some((each) => each.relevant),
   );
   return seen
     ? 'no rule could be checked on what the input shows'
-    : 'no state, data or dirty logging of a VFIO device was seen';
+    : 'no state, data or dirty logging of a device was seen, and no request to a back end';
 }
 
 /** How many findings of each rule are not listed. */

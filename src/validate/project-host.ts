@@ -2,6 +2,7 @@ import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import { MIGRATION_STATUSES } from '../uapi/qemu.js';
 import { type Observation, observation as seen } from './alternatives.js';
 import type { HostTracker } from './host-tracker.js';
+import { observeMigration } from './project-vdpa.js';
 
 /** What each event about a whole host is to the machines that follow it and its devices. */
 type Projection = { [K in EventKind]?: (host: HostTracker, event: EventOf<K>) => void };
@@ -41,6 +42,7 @@ export const HOST_PROJECTION: Projection = {
   migration_status: (host, event) => {
     host.status = event.status;
     host.observe('migration-status', STATUS[event.status]!, event);
+    for (const device of host.devices.values()) observeMigration(device, event);
     if (event.status === 'setup') {
       host.machine('switchover-ack').observe(seen('SETUP'));
       host.machine('switchover-ack-legacy').observe(seen('SETUP'));

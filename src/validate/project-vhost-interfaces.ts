@@ -23,7 +23,9 @@ function merge(): DeviceProjection {
   for (const kind of kinds) {
     const of = (via: VhostInterface) => (BY_INTERFACE[via] as Record<string, Project>)[kind];
     const only = Object.keys(BY_INTERFACE).map((via) => of(via as VhostInterface));
+    const own = kind.startsWith('vdpa_') ? 'vdpa' : kind === 'vhost_message' ? 'user' : undefined;
     merged[kind] = (device, event) => {
+      device.via = 'interface' in event ? event.interface : (own ?? device.via);
       if ('interface' in event) of(event.interface)?.(device, event);
       else for (const project of only) project?.(device, event);
     };

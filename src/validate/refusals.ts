@@ -107,8 +107,8 @@ function expectedNames(machine: Alternatives, events: readonly string[]): string
   return (same.length > 0 ? same : expected).filter((event) => !event.startsWith('FAIL.'));
 }
 
-/** What a read, a write or a query did in a wrong state does not tell in which state the device is. */
-const SAYS_NO_STATE = /^(READ|WRITE|PRECOPY_INFO|DATA_SIZE)\./;
+/** What a read, a write, a query or a request out of its place did does not tell in which state the device is. */
+const SAYS_NO_STATE = /^(READ|WRITE|PRECOPY_INFO|DATA_SIZE|ASK)\./;
 
 /**
  * Puts a machine where a refused event says it must be: in a state to which the event can lead, the

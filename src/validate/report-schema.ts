@@ -45,6 +45,15 @@ const device = z.strictObject({
   id: z.string(),
   host: z.string(),
   verdict,
+  kind: z
+    .enum(['vhost', 'vhost-user', 'vdpa', 'dirty-log'])
+    .optional()
+    .describe('what it is, when it is no VFIO device'),
+  state: z
+    .string()
+    .nullable()
+    .optional()
+    .describe('how far a back end was at the end; null: more than one is possible'),
   role: z.enum(['source', 'destination', 'none']),
   capabilities: z.array(z.string()).describe('empty when the trace does not show them'),
   finalState: migState.nullable().describe('null: more than one is possible'),

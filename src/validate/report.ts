@@ -46,10 +46,17 @@ export interface Span {
   end: number | null;
 }
 
+/** What a device is when it is none of VFIO. */
+export type OtherDevice = 'vhost' | 'vhost-user' | 'vdpa' | 'dirty-log';
+
 export interface DeviceReport {
   id: string;
   host: string;
   verdict: Verdict;
+  /** What it is, when it is no VFIO device: a back end by its interface, or a dirty log. */
+  kind?: OtherDevice;
+  /** How far a back end was at the end, in the words of its machine; null: not certain. */
+  state?: string | null;
   role: 'source' | 'destination' | 'none';
   /** Capability names, such as `stop-copy`, `p2p`; empty when the trace does not show them. */
   capabilities: string[];

@@ -8,6 +8,9 @@ import { traceEventSchema } from '../../src/trace/event-schema.js';
 import { MIGRATION_STATUSES } from '../../src/uapi/qemu.js';
 import { MIG_STATES } from '../../src/uapi/vfio.js';
 import { RefusalRules } from '../../src/validate/refusals.js';
+import { DIRTY_STRANGERS, dirtyTraceEvents } from './dirty-claims.js';
+import { VHOST_TOGETHER, vhostTraceEvents } from './vhost-claims.js';
+import { VHOST_USER_TOGETHER, vhostUserTraceEvents } from './vhost-user-claims.js';
 
 const HOST: HostView = { id: 'host', devices: new Map(), vmRunning: undefined, status: undefined };
 
@@ -35,6 +38,9 @@ const onDevice = (kind: string, fields: object = {}): TraceEvent => event(kind, 
 
 /** The trace events that may stand behind an event of a machine. */
 function traceEvents(machine: string, name: string): TraceEvent[] {
+  const ofTrackers =
+    dirtyTraceEvents(machine, name) ?? vhostUserTraceEvents(machine, name) ?? vhostTraceEvents(machine, name);
+  if (ofTrackers !== undefined) return ofTrackers;
   const [what = '', first = '', second] = name.split('.');
   switch (what) {
     case 'SET':
@@ -112,6 +118,7 @@ const SAVE_KINDS: Readonly<Record<string, string>> = {
 
 /** Events that a trace can show and no chart has: nothing takes them, so a rule must. */
 const STRANGERS: Readonly<Record<string, readonly string[]>> = {
+  ...DIRTY_STRANGERS,
   'vfio-driver': MIG_STATES.flatMap((from) => MIG_STATES.map((to) => `ARC.${from}.${to}`)),
   'vmm-set-state': [
     ...MIG_STATES.flatMap((state) => MIG_STATES.map((recover) => `CALL.${state}.${recover}`)),
@@ -133,6 +140,8 @@ function observations(events: readonly string[]): string[][] {
   const alone = events.map((name) => [name]);
   const sets = MIG_STATES.map((state) => [`SET.${state}`, `SET.${state}.data_fd`]);
   const together = [
+    ...VHOST_USER_TOGETHER,
+    ...VHOST_TOGETHER,
     ...sets,
     ...sets.map((names) => [...names, 'RESET.ok']),
     ...MIG_STATES.map((state) => MIG_STATES.map((at) => `FAIL.${state}.${at}`)),

@@ -30,10 +30,31 @@ export function deviceLines(report: Report, paint: Paint): string[] {
   return lines;
 }
 
-function deviceLine(device: DeviceReport): string[] {
-  const role = device.role === 'none' ? [] : [device.role];
+const KINDS: Readonly<Record<NonNullable<DeviceReport['kind']>, string>> = {
+  vhost: 'vhost',
+  'vhost-user': 'vhost-user',
+  vdpa: 'vDPA',
+  'dirty-log': 'dirty log',
+};
+
+/** What it is and how far it was at the end, of a device that is none of VFIO. */
+function otherFacts({ kind, state }: DeviceReport): string[] {
+  const end = state === undefined ? [] : [`state ${state === null ? 'not certain' : clean(state)}`];
+  return kind === undefined ? [] : [KINDS[kind], ...end];
+}
+
+function vfioFacts(device: DeviceReport): string[] {
   const capabilities =
     device.capabilities.length > 0 ? device.capabilities.map(clean).join(' + ') : 'not shown';
+  return [
+    `capabilities ${capabilities}`,
+    `final state ${device.finalState ?? 'not certain'}`,
+    plural(device.transitions, 'transition'),
+  ];
+}
+
+function deviceLine(device: DeviceReport): string[] {
+  const role = device.role === 'none' ? [] : [device.role];
   const moved = [
     ...(device.bytesRead > 0 ? [`${bytes(device.bytesRead)} read`] : []),
     ...(device.bytesWritten > 0 ? [`${bytes(device.bytesWritten)} written`] : []),
@@ -41,9 +62,7 @@ function deviceLine(device: DeviceReport): string[] {
   const facts = [
     device.verdict,
     ...role,
-    `capabilities ${capabilities}`,
-    `final state ${device.finalState ?? 'not certain'}`,
-    plural(device.transitions, 'transition'),
+    ...(device.kind === undefined ? vfioFacts(device) : otherFacts(device)),
     ...moved,
   ];
   return hanging(`  ${clean(device.host)}/${clean(device.id)}: `, facts.join(', '));
