@@ -7,6 +7,7 @@ import { addExplain } from './commands/explain.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
 import { addMigrate } from './commands/migrate.js';
+import { addProxy } from './commands/proxy.js';
 import { addRecord } from './commands/record.js';
 import { addServe } from './commands/serve.js';
 import { addTest } from './commands/test.js';
@@ -54,6 +55,7 @@ export function makeProgram(): Command {
     addTest,
     addMigrate,
     addServe,
+    addProxy,
     addDemo,
     addCompletion,
   ]) {

@@ -14,6 +14,18 @@ const NAME = '0000:00:04.0';
 
 /** Runs `stopcopy serve` and returns its exit code. */
 export async function runServe(flags: ServeFlags): Promise<number> {
+  const { vfioUser, vhostUser } = flags;
+  if (vfioUser !== undefined && vhostUser !== undefined)
+    throw new UsageError('--vfio-user and --vhost-user: one of them can be served at a time');
+  if (vhostUser !== undefined) {
+    const { runServeVhostUser } = await import('./serve-vhost-user-run.js');
+    return runServeVhostUser({ ...flags, vhostUser });
+  }
+  if (vfioUser === undefined) throw new UsageError('serve needs --vfio-user PATH or --vhost-user PATH');
+  return runServeVfioUser({ ...flags, device: flags.device ?? 'e810-vf', vfioUser });
+}
+
+async function runServeVfioUser(flags: ServeFlags & { device: string; vfioUser: string }): Promise<number> {
   const dialect = dialectNamed(flags.dialect) ?? SPECIFICATION;
   const recording = flags.record === undefined ? null : new Recording(flags.record);
   const thread = await DeviceThread.start({ text: flags.device, name: NAME, seed: flags.seed });
