@@ -125,6 +125,7 @@ describe('no newline at all', () => {
     'qmp',
     'vfio-user-jsonl',
     'libvfio-user-log',
+    'vhost-user-capture',
     'kernel-log',
     'ftrace-kprobes',
     'strace',
@@ -284,6 +285,32 @@ const NAMES: Record<string, { size: number; head: string; line: (n: number) => s
     head: '# tracer: nop\n',
     line: (n) =>
       `  task${n % 1000}-${n}  [001] .....    ${stamp(n)}: driver_set: (set_state+0x0/0x1 [mtty]) dev=0x${(n % 65536).toString(16)} new=6\n`,
+  },
+  'qemu-log: vhost pointers': {
+    size: SIZE / 4,
+    head: '',
+    line: (n) =>
+      `vhost_dev_init_in 0x${n.toString(16)}\nvhost_vdpa_init dev: 0x${n}, common dev: 0x${n}${'0'.repeat(20_000)} vdpa: 0x${n}\nvhost_vdpa_add_status dev: 0x${n} status: 0x3\n`,
+  },
+  'vhost-user-capture: requests without a reply': {
+    size: SIZE / 4,
+    head: '{"schema":"stopcopy-vhost-user-1"}\n',
+    line: (n) => {
+      const head = Buffer.alloc(12 + 4096);
+      head.writeUInt32LE(1 + (n % 45), 0);
+      head.writeUInt32LE(9, 4);
+      head.writeUInt32LE(4096, 8);
+      return `${json({ t: n, dir: 'f2b', hex: head.toString('hex'), fds: 1 })}\n`;
+    },
+  },
+  'strace: paths and sockets': {
+    size: SIZE / 4,
+    head: '',
+    line: (n) =>
+      `${n} openat(AT_FDCWD, "/dev/vhost-vdpa-${n % 99_999}", O_RDWR) = ${n % 100_000} ${' '.repeat(5000)}\n` +
+      `${n} openat(AT_FDCWD</${'x'.repeat(3000)}>, "/dev/vhost-vdpa-${n % 99_999}", O_RDWR) = ${n % 100_000}\n` +
+      `${n} sendmsg(${n % 99_000}, {msg_iov=[{iov_base="\\2\\0\\0\\0\\1\\0\\0\\0\\0\\20\\0\\0", iov_len=12}]}, 0) = 12\n` +
+      `${n} sendmsg(${n % 99_000}, {msg_iov=[{iov_base="${'a'.repeat(4000)}", iov_len=4000}]}, 0) = 4000\n`,
   },
   'strace: threads and descriptors': {
     size: SIZE / 4,
