@@ -10,20 +10,11 @@ import { MACHINES, type Machine } from '../../src/machines/index.js';
  */
 
 /** Charts of one region. Regions that meet on events are ours alone: XState would let one of them move. */
-const NAMES = [
-  'vfio-driver',
-  'dma-logging',
-  'vm-phases',
-  'switchover-ack',
-  'switchover-ack-legacy',
-  'migration-status',
-  'vmm-destination',
-  'vmm-set-state',
-];
-
-const charts = MACHINES.filter(({ name }) => NAMES.includes(name)).flatMap((entry) =>
-  entry.capabilitySets.map((caps) => [`${entry.name} ${JSON.stringify(caps)}`, entry.make(caps)] as const),
-);
+const charts = MACHINES.filter(({ name }) => name !== 'run-state')
+  .flatMap((entry) =>
+    entry.capabilitySets.map((caps) => [`${entry.name} ${JSON.stringify(caps)}`, entry.make(caps)] as const),
+  )
+  .filter(([, chart]) => chart.root.type !== 'parallel');
 
 interface Step {
   readonly event: { readonly type: string };
@@ -63,9 +54,8 @@ class Table {
   }
 }
 
-test('every chart of one region is here', () => {
-  const names = MACHINES.filter(({ name }) => !['vfio-device', 'vmm-source', 'run-state'].includes(name));
-  expect(NAMES.toSorted()).toEqual(names.map(({ name }) => name).sort());
+test('most charts are of one region', () => {
+  expect(charts.length).toBeGreaterThanOrEqual(13);
 });
 
 describe('@xstate/test and xstate/graph find the same shortest paths', () => {

@@ -8,6 +8,7 @@ import { ndjsonHead, ndjsonLine } from '../../src/trace/writer.js';
 import { anyEvent } from '../support/arbitrary-events.js';
 import { type Fed, feed, trace } from './feed.js';
 import { writeLog } from './simpletrace-writer.js';
+import { captureOf } from './vhost-user-messages.js';
 
 beforeAll(() => Promise.all(READERS.map((reader) => reader.prepare?.(undefined))));
 
@@ -42,7 +43,30 @@ const SAMPLES: Readonly<Record<string, Buffer>> = {
   'kernel-log': lines(trace('recorder/walk.dmesg-flags.txt'), 0, 30),
   'ftrace-kprobes': lines(trace('recorder/walk.kprobes.txt'), 0, 60),
   strace: lines(trace('recorder/walk.strace'), 0, 60),
+  'vhost-user-capture': captureOf(trace('vhost/strace/vhost-user-both-ends.strace.gz')),
 };
+
+/** Formats that hold several things: samples of the others. */
+const FURTHER: readonly [format: string, what: string, sample: Buffer][] = [
+  ['qemu-log', 'vhost-vdpa', lines(trace('vhost/vdpa-cancel/src.trace.log.gz'), 0, 160)],
+  ['qemu-log', 'vhost-user', lines(trace('vhost/passt-happy/src.trace.log.gz'), 0, 120)],
+  [
+    'qemu-simpletrace',
+    'vhost',
+    writeLog(lines(trace('vhost/vdpa-cancel/src.trace.log.gz'), 0, 80).toString('utf8').split('\n'), []),
+  ],
+  ['strace', 'vhost', lines(trace('kernel-vhost/vhostlog.strace'), 40, 90)],
+  ['strace', 'kvm', trace('vhost/strace/ioctls-exits.strace')],
+  ['strace', 'vhost-user', lines(trace('vhost/strace/vhost-user-both-ends.strace.gz'), 0, 60)],
+];
+
+const INPUTS = [
+  ...READERS.map((reader) => [reader.format, reader, SAMPLES[reader.format]!, 12] as const),
+  ...FURTHER.map(([format, what, sample]) => {
+    const reader = READERS.find((each) => each.format === format)!;
+    return [`${format}: ${what}`, reader, sample, 3] as const;
+  }),
+];
 
 /** Formats whose records are not lines of text. */
 const BINARY = new Set(['qemu-simpletrace']);
@@ -165,8 +189,9 @@ test('every format has a sample', () => {
   expect(Object.keys(SAMPLES).sort()).toEqual(READERS.map(({ format }) => format).sort());
 });
 
-describe.each(READERS.map((reader) => [reader.format, reader] as const))('%s', (format, reader) => {
-  const sample = SAMPLES[format]!;
+/** `effort` is the number of lines that are stretched, and a measure of all else. */
+describe.each(INPUTS)('%s', (_title, reader, sample, effort) => {
+  const { format } = reader;
 
   test('the sample is of the format and gives events', () => {
     const scores = READERS.map((each) => each.detect(sample, 'input'));
@@ -181,7 +206,7 @@ describe.each(READERS.map((reader) => [reader.format, reader] as const))('%s', (
         detectOrRefuse(reader, input);
         expectSound(reader, input, { cuts });
       }),
-      { numRuns: 50 },
+      { numRuns: 4 * effort },
     );
   });
 
@@ -192,7 +217,7 @@ describe.each(READERS.map((reader) => [reader.format, reader] as const))('%s', (
         detectOrRefuse(reader, input);
         expectSound(reader, input, { cuts, wants });
       }),
-      { numRuns: 150 },
+      { numRuns: 12 * effort },
     );
   });
 
@@ -202,7 +227,7 @@ describe.each(READERS.map((reader) => [reader.format, reader] as const))('%s', (
         const input = changes.reduce((bytes, change) => change(bytes), sample);
         expect(fed(reader, input, { cuts })).toEqual(fed(reader, input));
       }),
-      { numRuns: 40 },
+      { numRuns: 4 * effort },
     );
   });
 
@@ -224,7 +249,7 @@ describe.each(READERS.map((reader) => [reader.format, reader] as const))('%s', (
       .toString('latin1')
       .split('\n')
       .filter((row) => row !== '')
-      .slice(0, 12);
+      .slice(0, effort);
     const words = [
       ' ',
       '\t',

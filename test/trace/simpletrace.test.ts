@@ -1,9 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { TraceEvent } from '../../src/trace/event.js';
-import { qemuLogReader } from '../../src/trace/readers/qemu-log.js';
-import { MIGRATION_ROWS } from '../../src/trace/readers/qemu-log-migration.js';
-import { VFIO_ROWS } from '../../src/trace/readers/qemu-log-vfio.js';
+import { QEMU_ROWS, qemuLogReader } from '../../src/trace/readers/qemu-log.js';
 import { simpletraceReader as reader } from '../../src/trace/readers/simpletrace.js';
 import { FORMATS } from '../../src/trace/readers/simpletrace-formats.js';
 import { countsText, feed, only, tally, trace } from './feed.js';
@@ -19,6 +17,9 @@ const LOGS: readonly [string, readonly string[]][] = [
   ['qemu-11.1/multifd-transfer/dst', NEW],
   ['qemu-10.0/switchover-ack/src', OLD],
   ['qemu-10.0/switchover-ack/dst', OLD],
+  ['vhost/vdpa-cancel/src', NEW],
+  ['vhost/passt-happy/src', NEW],
+  ['vhost/passt-src-backend-killed/src', NEW],
 ];
 
 const linesOf = (path: string) => trace(`${path}.trace.log.gz`).toString('utf8').split('\n');
@@ -135,7 +136,7 @@ describe('records', () => {
   });
 
   it('have a format for every event that the log reader knows', () => {
-    const known = [...VFIO_ROWS, ...MIGRATION_ROWS].map(({ name }) => name);
+    const known = QEMU_ROWS.map(({ name }) => name);
     expect(Object.keys(FORMATS).sort()).toEqual([...known].sort());
   });
 });

@@ -43,13 +43,11 @@ describe('the strace of the matrix run', () => {
 });
 
 describe('other straces', () => {
-  it('takes a vhost log for what it is, and makes nothing up', () => {
-    const bytes = trace('kernel-vhost/vhostlog.strace');
-    expect(reader.detect(bytes.subarray(0, 65536), '')).toBe(0.9);
-    const { events, counts, remarks } = feed(reader, bytes);
+  it('says when it holds nothing that is looked at', () => {
+    const { events, counts, remarks } = feed(reader, '12 openat(AT_FDCWD, "/etc/hosts", O_RDONLY) = 3\n');
     expect(events).toEqual([]);
     expect(counts.malformed).toBe(0);
-    expect(remarks).toEqual(['no call of VFIO was seen in this strace']);
+    expect(remarks).toEqual(['no call of VFIO, vhost, vhost-user or KVM was seen in this strace']);
   });
 
   it('knows devices and data_fds by their names where -y printed them', () => {

@@ -9,6 +9,7 @@ import { qmpReader } from './qmp.js';
 import { simpletraceReader } from './simpletrace.js';
 import { straceReader } from './strace.js';
 import { vfioUserReader } from './vfio-user.js';
+import { vhostUserCaptureReader } from './vhost-user-capture.js';
 
 /** All formats that can be read. Where two are equally sure of an input, the first is taken. */
 export const READERS: readonly Reader[] = [
@@ -18,6 +19,7 @@ export const READERS: readonly Reader[] = [
   qmpReader,
   vfioUserReader,
   libvfioUserLogReader,
+  vhostUserCaptureReader,
   simpletraceReader,
   kernelLogReader,
   ftraceReader,

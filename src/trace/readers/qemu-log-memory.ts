@@ -1,6 +1,7 @@
 import type { NotifierEvent } from '../../uapi/qemu.js';
 import { InputError } from '../reader.js';
 import type { LogLine } from './qemu-log-line.js';
+import { VhostNames } from './qemu-log-vhost-names.js';
 
 const OLD_NOTIFIERS: readonly (NotifierEvent | undefined)[] = ['setup', 'done', 'failed'];
 const NEW_NOTIFIERS: readonly (NotifierEvent | undefined)[] = ['setup', 'switchover', 'done', 'failed'];
@@ -16,6 +17,8 @@ export const PROTOCOL_V1 =
 
 /** What one line tells about how later lines of the same log must be read. */
 export class LogMemory {
+  /** What the vhost back ends of the VM are called. */
+  readonly vhost = new VhostNames();
   readonly #place: LogLine;
   #newNotifiers = false;
   readonly #flags = new Map<string, number>();

@@ -12,21 +12,31 @@ import type { ScanKernel } from '../scan/kernel.js';
 import { prefixLength } from '../scan/prefix.js';
 import { bestKernel, LineScanner, type ScanName } from '../scan/scan.js';
 import { IGNORED_EVENTS } from './qemu-log-ignored.js';
+import { IOMMUFD_ROWS } from './qemu-log-iommufd.js';
 import { LogLine } from './qemu-log-line.js';
 import { LogMemory } from './qemu-log-memory.js';
 import { MIGRATION_ROWS } from './qemu-log-migration.js';
 import type { Bare, Row } from './qemu-log-row.js';
+import { VDPA_ROWS } from './qemu-log-vdpa.js';
 import { VFIO_ROWS } from './qemu-log-vfio.js';
+import { VHOST_ROWS } from './qemu-log-vhost.js';
 
 /** All trace events that give something, in the order of their numbers in the scanner. */
-const ROWS: readonly Row[] = [...VFIO_ROWS, ...MIGRATION_ROWS];
+export const QEMU_ROWS: readonly Row[] = [
+  ...VFIO_ROWS,
+  ...MIGRATION_ROWS,
+  ...VHOST_ROWS,
+  ...VDPA_ROWS,
+  ...IOMMUFD_ROWS,
+];
 
-const SHOWS: ReadonlySet<EventKind> = new Set(ROWS.flatMap((row) => row.kinds));
+const SHOWS: ReadonlySet<EventKind> = new Set(QEMU_ROWS.flatMap((row) => row.kinds));
 
 /**
- * QEMU's `log` trace back end (`-trace EVENT` with `-D FILE` or on standard error), QEMU 8.0 to 11.1,
- * with any of its prefixes: none, `TID@SECONDS.MICROSECONDS:`, ISO 8601 in UTC.
- * Source of the formats: QEMU's `hw/vfio/trace-events` and `migration/trace-events` of each version.
+ * QEMU's `log` trace back end (`-trace EVENT` with `-D FILE` or on standard error), QEMU 8.0 to 11.1
+ * (events of vhost: 7.2 to 11.1), with any of its prefixes: none, `TID@SECONDS.MICROSECONDS:`, ISO 8601 in UTC.
+ * Source of the formats: QEMU's `hw/vfio/trace-events`, `hw/virtio/trace-events` and
+ * `migration/trace-events` of each version.
  */
 export const qemuLogReader: Reader = {
   format: 'qemu-log',
@@ -75,6 +85,10 @@ export class QemuLogParser implements Parser {
       countUnknown(this.counts, name);
       if (this.counts.unknown.has(name)) this.counts.unknown.set(name, lines);
     }
+    if (this.#memory.vhost.several)
+      this.#context.remark(
+        'messages of several vhost-user back ends cannot be told apart in this log: they are read up to the second connection only',
+      );
     return { cut };
   }
 
@@ -98,7 +112,7 @@ export class QemuLogParser implements Parser {
     number: number,
     name: number,
   ): void => {
-    const row = ROWS[name]!;
+    const row = QEMU_ROWS[name]!;
     const line = this.#line;
     line.number = number;
     line.open(text, start, args, end, row.name.length);
@@ -139,13 +153,13 @@ export class QemuLogParser implements Parser {
   }
 }
 
-const NAMES = ROWS.length + IGNORED_EVENTS.length;
+const NAMES = QEMU_ROWS.length + IGNORED_EVENTS.length;
 
 /** The names to look for: the rows, in their order, then those whose lines are only known. */
 function scanNames(wants: ReadonlySet<EventKind> | undefined): ScanName[] {
   const wanted = (row: Row) => wants === undefined || row.always || row.kinds.some((kind) => wants.has(kind));
   return [
-    ...ROWS.map((row) => ({ name: row.name, wanted: wanted(row) })),
+    ...QEMU_ROWS.map((row) => ({ name: row.name, wanted: wanted(row) })),
     ...IGNORED_EVENTS.map((name) => ({ name, wanted: false })),
   ];
 }

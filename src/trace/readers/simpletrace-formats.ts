@@ -1,6 +1,7 @@
 /**
  * Arguments of the trace events that the qemu-log reader knows, by the format texts of QEMU 8.0 to
- * 11.1 on 64-bit hosts (`hw/vfio/trace-events`, `migration/trace-events`, `system/trace-events`).
+ * 11.1 on 64-bit hosts (`hw/vfio/trace-events`, `migration/trace-events`, `system/trace-events`), and of 7.2 to
+ * 11.1 for vhost (`hw/virtio/trace-events`).
  * A simpletrace record has values without types; the format says how many there are, which of them
  * are text, and how the log back end would have printed them. Newest first: where an event has
  * changed, the first format that a record fits is taken.
@@ -82,6 +83,68 @@ export const FORMATS: Readonly<Record<string, readonly string[]>> = {
   ],
   vfio_container_query_dirty_bitmap: [
     'iova=0x%lx size=0x%lx backend_flag=0x%lx bitmap_size=0x%lx gpa=0x%lx dirty_pages=%lu',
+  ],
+
+  // Pointers are numbers of 64 bits, printed in hexadecimal.
+  vhost_dev_init_in: ['0x%lx'],
+  vhost_dev_init_out: ['0x%lx'],
+  vhost_dev_cleanup: ['0x%lx'],
+  vhost_user_event: ['chr: %s got event: %d'],
+  vhost_dev_start: ['0x%lx:%s vrings:%d'],
+  vhost_dev_start_in: ['0x%lx:%s vrings:%d'],
+  vhost_dev_start_out: ['0x%lx:%s'],
+  vhost_dev_stop: ['0x%lx:%s vrings:%d'],
+  vhost_dev_stop_in: ['0x%lx:%s vrings:%d'],
+  vhost_dev_stop_out: ['0x%lx:%s'],
+  vhost_virtqueue_start_in: ['0x%lx:%s %d'],
+  vhost_virtqueue_start_out: ['0x%lx:%s %d'],
+  vhost_virtqueue_stop_in: ['0x%lx:%s %d'],
+  vhost_virtqueue_stop_out: ['0x%lx:%s %d'],
+  vhost_user_write: ['req:%d (%s) flags:0x%x', 'req:%d flags:0x%x'],
+  vhost_user_read: ['req:%d (%s) flags:0x%x', 'req:%d flags:0x%x'],
+
+  vhost_vdpa_init: [
+    'dev: 0x%lx, common dev: 0x%lx vdpa: 0x%lx',
+    'dev: 0x%lx vdpa: 0x%lx', // 7.2
+  ],
+  vhost_vdpa_cleanup: ['dev: 0x%lx vdpa: 0x%lx'],
+  vhost_vdpa_set_owner: ['dev: 0x%lx'],
+  vhost_vdpa_get_features: ['dev: 0x%lx features: 0x%lx'],
+  vhost_vdpa_set_features: ['dev: 0x%lx features: 0x%lx'],
+  vhost_vdpa_get_config: ['dev: 0x%lx config: 0x%lx config_len: %u'],
+  vhost_vdpa_set_config: ['dev: 0x%lx offset: %u size: %u flags: 0x%x'],
+  vhost_vdpa_add_status: ['dev: 0x%lx status: 0x%x'],
+  vhost_vdpa_reset_device: ['dev: 0x%lx', 'dev: 0x%lx status: 0x%x'],
+  vhost_vdpa_suspend: ['dev: 0x%lx'],
+  vhost_vdpa_set_vring_num: ['dev: 0x%lx index: %u num: %u'],
+  vhost_vdpa_set_dev_vring_base: ['dev: 0x%lx index: %u num: %u svq: %d'],
+  vhost_vdpa_set_vring_base: ['dev: 0x%lx index: %u num: %u'],
+  vhost_vdpa_get_vring_base: ['dev: 0x%lx index: %u num: %u svq: %d', 'dev: 0x%lx index: %u num: %u'],
+  vhost_vdpa_set_vring_addr: [
+    'dev: 0x%lx index: %u flags: 0x%x desc_user_addr: 0x%lx used_user_addr: 0x%lx avail_user_addr: 0x%lx log_guest_addr: 0x%lx',
+  ],
+  vhost_vdpa_set_vring_kick: ['dev: 0x%lx index: %u fd: %d'],
+  vhost_vdpa_set_vring_call: ['dev: 0x%lx index: %u fd: %d'],
+  vhost_vdpa_set_vring_enable_one: ['dev: 0x%lx, idx: %u, enable: %u, r: %d'],
+  vhost_vdpa_set_log_base: ['dev: 0x%lx base: 0x%lx size: %lu refcnt: %d fd: %d log: 0x%lx'],
+  vhost_vdpa_set_address_space_id: ['vhost_vdpa: 0x%lx vq_group: %u asid: %u'],
+  vhost_vdpa_dma_map: [
+    'vdpa_shared:0x%lx fd: %d msg_type: %u asid: %u iova: 0x%lx size: 0x%lx uaddr: 0x%lx perm: 0x%x type: %u',
+    'vdpa:0x%lx fd: %d msg_type: %u iova: 0x%lx size: 0x%lx uaddr: 0x%lx perm: 0x%x type: %u', // 7.2
+  ],
+  vhost_vdpa_dma_unmap: [
+    'vdpa_shared:0x%lx fd: %d msg_type: %u asid: %u iova: 0x%lx size: 0x%lx type: %u',
+    'vdpa:0x%lx fd: %d msg_type: %u iova: 0x%lx size: 0x%lx type: %u', // 7.2
+  ],
+  // Since 8.2 the pointer is that of what the vhost_devs share; a record does not tell which it is.
+  vhost_vdpa_listener_begin_batch: ['vdpa_shared:0x%lx fd: %d msg_type: %u type: %u'],
+  vhost_vdpa_listener_commit: ['vdpa_shared:0x%lx fd: %d msg_type: %u type: %u'],
+  vhost_vdpa_net_load_cmd: ['vdpa state: 0x%lx class: %u cmd: %u sg_num: %d size: %d'],
+
+  iommufd_backend_set_dirty: [' iommufd=%d hwpt=%u enable=%d (%d)'],
+  iommufd_backend_get_dirty_bitmap: [
+    ' iommufd=%d hwpt=%u iova=0x%lx size=0x%lx flags=0x%lx page_size=0x%lx (%d)',
+    ' iommufd=%d hwpt=%u iova=0x%lx size=0x%lx page_size=0x%lx (%d)', // 10.0
   ],
 
   migrate_set_state: ['new state %s'],
