@@ -8,14 +8,28 @@ import { VHOST_LOG_PAGE, vhostLogBytes } from '../uapi/vhost-log.js';
  */
 export function markPages(log: Uint8Array, address: number, length: number): boolean {
   if (length <= 0) return true;
+  const first = Math.floor(address / VHOST_LOG_PAGE);
   const last = Math.floor((address + length - 1) / VHOST_LOG_PAGE);
-  for (let page = Math.floor(address / VHOST_LOG_PAGE); page <= last; ) {
+  if (last - first > 1) return markRun(log, first, last);
+  // Most writes touch a page or two.
+  return markPage(log, first) && (first === last || markPage(log, last));
+}
+
+/** The bit is set also when it seems to be set: only the atomic change keeps it behind the data. */
+function markPage(log: Uint8Array, page: number): boolean {
+  const byte = Math.floor(page / 8);
+  if (byte >= log.length) return false;
+  Atomics.or(log, byte, 1 << (page % 8));
+  return true;
+}
+
+function markRun(log: Uint8Array, first: number, last: number): boolean {
+  for (let page = first; page <= last; ) {
     const byte = Math.floor(page / 8);
     if (byte >= log.length) return false;
     const from = page % 8;
     const to = Math.min(7, from + last - page);
-    const bits = (0xff >> (7 - to)) & (0xff << from);
-    Atomics.or(log, byte, bits & 0xff);
+    Atomics.or(log, byte, (0xff >> (7 - to)) & (0xff << from) & 0xff);
     page += to - from + 1;
   }
   return true;

@@ -1,6 +1,7 @@
 import type { SharedMemory } from '../uapi/vhost-backend.js';
 import { VIRTIO_NET_ACK } from '../uapi/virtio.js';
 import {
+  type Chain,
   type DeviceQueue,
   type DriverQueue,
   deviceQueue,
@@ -97,7 +98,7 @@ export class ShadowControl {
   /** The guest has made a command available. */
   forward(): void {
     if (this.#waiting !== null) return;
-    const chain = this.#guest.pop();
+    const chain = this.#guest.pop() ?? this.#waitForKick();
     if (chain === null) return;
     const { guest } = this.#options;
     const parts = chain.readable.map(({ address, length }) => {
@@ -116,6 +117,12 @@ export class ShadowControl {
     const command = parseCommand(Buffer.concat(parts));
     if (command === null) answer(false);
     else this.#send(command, answer);
+  }
+
+  /** Asks for the guest's next kick. @returns what it has made available before it was asked */
+  #waitForKick(): Chain | null {
+    this.#guest.setNotification(true);
+    return this.#guest.pop();
   }
 
   /** The device has answered. */

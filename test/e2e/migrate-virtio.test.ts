@@ -47,8 +47,8 @@ test('an E810 VF, a vhost-user and a vDPA device under load end equal and confor
   expect(verdict.rules.checked).toEqual(expect.arrayContaining(['VHOST-LOG-01', 'VHOST-LOG-02']));
   const shadow = events.filter(({ kind, host }) => kind === 'shadow_virtqueues' && host === 'source');
   expect(shadow).toMatchObject([{ on: true }]);
-  const bits = events.flatMap((event) => (event.kind === 'vhost_log_read' ? event.pages : []));
-  expect(bits.length).toBeGreaterThan(10);
+  const pages = events.flatMap((event) => (event.kind === 'vhost_log_read' ? event.pages : []));
+  expect(pages.reduce((sum, [, count]) => sum + count, 0)).toBeGreaterThan(20);
 });
 
 test('packed rings go on where they stood', async () => {
