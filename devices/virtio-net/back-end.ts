@@ -1,21 +1,18 @@
 import {
-  type Awaitable,
   DeviceError,
   featureBits,
   hasFeature,
-  type InflightRegion,
-  type IotlbMessage,
   type SharedMemory,
   VHOST_FEATURES,
   type VhostBackend,
-  type VhostInterface,
   type VhostRegion,
   VIRTIO_FEATURES,
-  type VringAddresses,
   VirtioNetConfig,
+  type VringAddresses,
 } from 'stopcopy/uapi';
 import { type AddressSpace, MemoryTable } from './address-space.js';
 import { CONDUCT, type Conduct } from './conduct.js';
+import { FormlessBackEnd } from './formless.js';
 import type { LogSetting, Observer } from './log.js';
 import { NetDevice, type Pace, type PacketForm, type RingMode } from './net-device.js';
 import { Ring } from './ring.js';
@@ -77,14 +74,8 @@ export const NET_FEATURES: bigint = featureBits(
   VIRTIO_FEATURES.ACCESS_PLATFORM,
 );
 
-/** The error of a request that an interface has no form for. */
-export function noForm(request: string, face: string): DeviceError {
-  return new DeviceError('ENOTTY', `${face} has no ${request}`);
-}
-
 /** What the three faces share: rings, memory, the device behind them. Requests are theirs. */
-export abstract class NetBackEnd implements VirtioNetBackEnd {
-  abstract readonly interface: VhostInterface;
+export abstract class NetBackEnd extends FormlessBackEnd implements VirtioNetBackEnd {
   readonly name: string;
   readonly queues: number;
   readonly queuePairs: number;
@@ -105,6 +96,7 @@ export abstract class NetBackEnd implements VirtioNetBackEnd {
 
   constructor(options: NetBackEndOptions, queues: number, offered: bigint) {
     const { queuePairs = 1, seed = 1, conduct = CONDUCT, observe = {}, logCache = 0 } = options;
+    super();
     this.options = options;
     this.name = options.name ?? 'net0';
     this.queuePairs = queuePairs;
@@ -230,11 +222,13 @@ export abstract class NetBackEnd implements VirtioNetBackEnd {
     ring.pending = true;
     if (this.options.deferred === true) return;
     const isReceive = ring.index % 2 === 0 && !this.isControl(ring);
-    while (isReceive ? this.#receive() : this.#serve(ring));
+    // A driver that adds as fast as it is served does not hold the process for ever.
+    for (let turn = 0; turn < MOST_TURNS; turn++)
+      if (!(isReceive ? this.#receive() : this.#serve(ring))) break;
     if (ring.broken !== null) throw ring.broken;
   }
 
-  #form(): PacketForm {
+  protected packetForm(): PacketForm {
     const mergeable = this.has(VIRTIO_FEATURES.NET_MRG_RXBUF);
     const header = mergeable || this.has(VIRTIO_FEATURES.VERSION_1) ? 12 : 10;
     return { header, mergeable, filters: this.filters };
@@ -245,7 +239,7 @@ export abstract class NetBackEnd implements VirtioNetBackEnd {
     if (mode === 'off') return false;
     if (this.isControl(ring)) return ring.pending && this.#guarded(ring, () => this.device.control(ring));
     if (ring.index % 2 === 0) return false;
-    return this.#guarded(ring, () => this.device.transmit(ring, mode, this.#form()));
+    return this.#guarded(ring, () => this.device.transmit(ring, mode, this.packetForm()));
   }
 
   #receive(): boolean {
@@ -254,7 +248,7 @@ export abstract class NetBackEnd implements VirtioNetBackEnd {
       current = this.#ringFor(frame);
       return current;
     };
-    const work = () => this.device.receive(ringFor, this.#form());
+    const work = () => this.device.receive(ringFor, this.packetForm());
     try {
       return work();
     } catch (error) {
@@ -301,94 +295,23 @@ export abstract class NetBackEnd implements VirtioNetBackEnd {
   }
 
   setOwner(): void {}
-  resetOwner(): void {
-    throw noForm('RESET_OWNER', this.interface);
-  }
   getFeatures(): bigint {
     return this.offered;
-  }
-  abstract setFeatures(features: bigint): Awaitable<void>;
-  getProtocolFeatures(): bigint {
-    throw noForm('protocol features', this.interface);
-  }
-  setProtocolFeatures(_features: bigint): void {
-    throw noForm('protocol features', this.interface);
-  }
-  getBackendFeatures(): bigint {
-    throw noForm('backend features', this.interface);
-  }
-  setBackendFeatures(_features: bigint): void {
-    throw noForm('backend features', this.interface);
   }
   setMemTable(regions: readonly VhostRegion[]): void {
     this.table = new MemoryTable(regions);
   }
-  abstract setLogBase(log: SharedMemory | null): Awaitable<void>;
-  abstract setVringNum(index: number, num: number): Awaitable<void>;
-  abstract setVringBase(index: number, base: number): Awaitable<void>;
   getVringBase(index: number): number {
     return this.ring(index).position;
   }
-  abstract setVringAddr(index: number, addresses: VringAddresses): Awaitable<void>;
   setVringKick(index: number, attached: boolean): void {
     this.ring(index).hasKick = attached;
   }
   setVringCall(index: number, call: (() => void) | null): void {
     this.ring(index).call = call;
   }
-  setVringEnable(_index: number, _enabled: boolean): Awaitable<void> {
-    throw noForm('SET_VRING_ENABLE', this.interface);
-  }
-  setBackend(_index: number, _attached: boolean): Awaitable<void> {
-    throw noForm('NET_SET_BACKEND', this.interface);
-  }
   kick(index: number): void {
     this.kicked(this.ring(index));
-  }
-  getStatus(): number {
-    throw noForm('status', this.interface);
-  }
-  setStatus(_status: number): Awaitable<void> {
-    throw noForm('status', this.interface);
-  }
-  suspend(): Awaitable<void> {
-    throw noForm('SUSPEND', this.interface);
-  }
-  resume(): Awaitable<void> {
-    throw noForm('RESUME', this.interface);
-  }
-  getVringGroup(_index: number): number {
-    throw noForm('groups of rings', this.interface);
-  }
-  setGroupAsid(_group: number, _asid: number): Awaitable<void> {
-    throw noForm('address spaces', this.interface);
-  }
-  iotlb(_message: IotlbMessage): Awaitable<void> {
-    throw noForm('IOTLB', this.interface);
-  }
-  getConfig(_offset: number, _size: number): Uint8Array {
-    throw noForm('configuration space', this.interface);
-  }
-  setConfig(_offset: number, _bytes: Uint8Array): Awaitable<void> {
-    throw noForm('configuration space', this.interface);
-  }
-  resetDevice(): Awaitable<void> {
-    throw noForm('RESET_DEVICE', this.interface);
-  }
-  getInflight(_queues: number, _queueSize: number): Awaitable<InflightRegion> {
-    throw noForm('inflight region', this.interface);
-  }
-  setInflight(_region: InflightRegion): Awaitable<void> {
-    throw noForm('inflight region', this.interface);
-  }
-  saveState(): Awaitable<Uint8Array> {
-    throw noForm('device state', this.interface);
-  }
-  loadState(_state: Uint8Array): Awaitable<void> {
-    throw noForm('device state', this.interface);
-  }
-  sendRarp(_mac: Uint8Array): Awaitable<void> {
-    throw noForm('SEND_RARP', this.interface);
   }
   close(): void {
     for (const ring of this.rings) ring.stop();
@@ -416,6 +339,8 @@ export abstract class NetBackEnd implements VirtioNetBackEnd {
   }
 }
 
+/** Turns that one kick gets. */
+const MOST_TURNS = 1024;
 const DEFAULT_MAC = Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56);
 
 /** Frames of one flow stay in order on one queue: a number from their addresses and what follows them. */

@@ -39,7 +39,10 @@ export interface RingPlace {
   readonly gpas: readonly GpaRun[];
 }
 
-/** What a request decides on the state of a ring or a device. */
+/**
+ * What a device decides, point by point. `CONDUCT` is a device that decides right; a fault is one that decides one of
+ * these in another way.
+ */
 export interface Conduct {
   /** Whether a write is logged. */
   isLogged(what: VhostWrite, gates: Gates): boolean;
@@ -98,8 +101,6 @@ export interface Conduct {
   readonly resets: boolean;
   /** Commands of the control queue take effect. */
   readonly obeysControl: boolean;
-  /** Records that are put into the inflight region. */
-  readonly recordsInflight: boolean;
 }
 
 /** What was written of a buffer, descriptor by descriptor. */
@@ -152,5 +153,4 @@ export const CONDUCT: Conduct = {
   refusesLostStatus: true,
   resets: true,
   obeysControl: true,
-  recordsInflight: true,
 };

@@ -1,4 +1,5 @@
 import type { NetBackEnd, NetBackEndOptions } from './back-end.js';
+import { conductWith, netFaultNamed } from './faults.js';
 import { KernelFace } from './kernel-face.js';
 import { UserFace } from './user-face.js';
 import { VdpaFace } from './vdpa-face.js';
@@ -9,7 +10,15 @@ export type VirtioNetFace = (typeof VIRTIO_NET_FACES)[number];
 
 const FACES = { vhost: KernelFace, 'vhost-user': UserFace, vdpa: VdpaFace } as const;
 
-/** A virtio-net back end behind one of its interfaces. */
-export function virtioNetBackEnd(face: VirtioNetFace, options: NetBackEndOptions): NetBackEnd {
-  return new FACES[face](options);
+/**
+ * A virtio-net back end behind one of its interfaces.
+ * @param fault the name of one of `NET_FAULTS`; the default is a device without
+ * @throws RangeError when no fault is called so, and for more queue pairs than a face has
+ */
+export function virtioNetBackEnd(
+  face: VirtioNetFace,
+  { fault, ...options }: NetBackEndOptions & { readonly fault?: string },
+): NetBackEnd {
+  const conduct = fault === undefined ? {} : { conduct: conductWith(netFaultNamed(fault)) };
+  return new FACES[face]({ ...options, ...conduct });
 }

@@ -5,9 +5,7 @@ import { CONDUCT, clamped } from './conduct.js';
 import type { NetFault } from './fault.js';
 
 const LOGGED = ['kernel', 'user'] as const;
-/** Rules that hear of a changed page whoever wrote it, and of pages that a swap of the log has hidden. */
-const COMMON = ['VHOST-LOG-16', 'VHOST-LOG-17', 'VHOST-LOG-18'] as const;
-const BUFFER_RULES = ['VHOST-LOG-01', 'VHOST-LOG-02', 'VHOST-LOG-03', ...COMMON] as const;
+const BUFFER_RULES = ['VHOST-LOG-01', 'VHOST-LOG-02', 'VHOST-LOG-03'] as const;
 const RING_RULES = [
   'VHOST-LOG-04',
   'VHOST-LOG-05',
@@ -16,8 +14,9 @@ const RING_RULES = [
   'VHOST-LOG-08',
   'VHOST-LOG-09',
   'VHOST-LOG-10',
-  ...COMMON,
 ] as const;
+/** What goes into the log that was replaced is in no reading of the new one. */
+const SWAP_RULES = ['VHOST-LOG-16', 'VHOST-LOG-17'] as const;
 const ALL_RULES = [...new Set([...BUFFER_RULES, ...RING_RULES])];
 
 /** One kind of ring write is not marked. */
@@ -172,6 +171,7 @@ const BITS: readonly NetFault[] = [
     faces: LOGGED,
     caughtBy: ALL_RULES,
     conduct: { marksPage: (page, first) => Math.floor(page / WORD) === Math.floor(first / WORD) },
+    needs: { wordEdge: true },
   },
   {
     name: 'byte-boundary',
@@ -247,10 +247,11 @@ const RINGS: readonly NetFault[] = [
     origin: 'vhost core: two runs, of which one log call stands for the first',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ['VHOST-LOG-05', ...COMMON],
+    caughtBy: ['VHOST-LOG-04', 'VHOST-LOG-05'],
     conduct: {
       ringRuns: (write, place) => (write.wrapped ? [] : CONDUCT.ringRuns(write, place)),
     },
+    needs: { wrap: true },
   },
   {
     name: 'used-idx-only',
@@ -258,7 +259,7 @@ const RINGS: readonly NetFault[] = [
     origin: 'a used ring taken for one page',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ['VHOST-LOG-04', 'VHOST-LOG-05', ...COMMON],
+    caughtBy: ['VHOST-LOG-04', 'VHOST-LOG-05'],
     conduct: without('used'),
   },
   {
@@ -267,7 +268,7 @@ const RINGS: readonly NetFault[] = [
     origin: 'a used ring taken for one page',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ['VHOST-LOG-06', ...COMMON],
+    caughtBy: ['VHOST-LOG-06'],
     conduct: without('used_idx'),
   },
   {
@@ -276,7 +277,7 @@ const RINGS: readonly NetFault[] = [
     origin: 'libvhost-user: writes of used.flags are not marked',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ['VHOST-LOG-07', ...COMMON],
+    caughtBy: ['VHOST-LOG-07'],
     conduct: without('used_flags'),
   },
   {
@@ -285,7 +286,7 @@ const RINGS: readonly NetFault[] = [
     origin: 'libvhost-user: writes of avail_event are not marked',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ['VHOST-LOG-08', ...COMMON],
+    caughtBy: ['VHOST-LOG-08'],
     conduct: without('avail_event'),
   },
   {
@@ -329,8 +330,9 @@ const RINGS: readonly NetFault[] = [
     origin: 'packed rings added to a back end that logs a used ring',
     kind: 'log',
     faces: ['user'],
-    caughtBy: ['VHOST-LOG-09', ...COMMON],
+    caughtBy: ['VHOST-LOG-09'],
     conduct: without('desc'),
+    needs: { packed: true },
   },
   {
     name: 'device-event-unmarked',
@@ -338,8 +340,9 @@ const RINGS: readonly NetFault[] = [
     origin: 'packed rings added to a back end that logs a used ring',
     kind: 'log',
     faces: ['user'],
-    caughtBy: ['VHOST-LOG-10', ...COMMON],
+    caughtBy: ['VHOST-LOG-10'],
     conduct: without('device_event'),
+    needs: { packed: true },
   },
 ];
 
@@ -352,7 +355,7 @@ const LOGS: readonly NetFault[] = [
     origin: 'a base that workers read once a batch',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ALL_RULES,
+    caughtBy: SWAP_RULES,
     conduct: { marksIntoOldLog: 12 },
   },
   {
@@ -361,7 +364,7 @@ const LOGS: readonly NetFault[] = [
     origin: 'a log that is mapped once',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ALL_RULES,
+    caughtBy: SWAP_RULES,
     conduct: { marksIntoOldLog: Number.POSITIVE_INFINITY },
   },
   {
@@ -380,7 +383,7 @@ const LOGS: readonly NetFault[] = [
     origin: 'vhost core with an IOTLB: translated back by the first region that matches',
     kind: 'log',
     faces: LOGGED,
-    caughtBy: ['VHOST-LOG-11', ...COMMON],
+    caughtBy: ['VHOST-LOG-11'],
     conduct: { aliases: moved },
     needs: { iotlb: true },
   },

@@ -60,6 +60,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     caughtBy: [],
     conduct: { finishesInFlight: false },
     needs: { inFlight: 3 },
+    seenAs: 'stalled',
   },
   {
     name: 'takes-ring-change',
@@ -88,6 +89,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     faces: ['user'],
     caughtBy: [],
     conduct: { remembersEnable: false },
+    seenAs: 'stalled',
   },
   {
     name: 'features-reset-rings',
@@ -116,6 +118,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     caughtBy: [],
     conduct: { refusesMissingLog: false },
     needs: { probes: true },
+    seenAs: 'request',
   },
   {
     name: 'state-lost',
@@ -125,6 +128,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     faces: ['user'],
     caughtBy: [],
     conduct: { load: 'ignored' },
+    seenAs: 'settings',
   },
   {
     name: 'state-unchecked',
@@ -135,6 +139,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     caughtBy: [],
     conduct: { load: 'unchecked' },
     needs: { probes: true },
+    seenAs: 'request',
   },
   {
     name: 'kicks-lost-at-resume',
@@ -144,6 +149,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     faces: ['vdpa'],
     caughtBy: [],
     conduct: { replaysKicks: false },
+    seenAs: 'stalled',
   },
   {
     name: 'status-loses-bits',
@@ -151,7 +157,7 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     origin: 'a status register that stores the bit that was written last',
     kind: 'order',
     faces: ['vdpa'],
-    caughtBy: ['VDPA-STATUS-03'],
+    caughtBy: ['VDPA-STATUS-03', 'VDPA-STATUS-04'],
     conduct: {
       statusOf: (status) =>
         (status & VIRTIO_STATUS.DRIVER_OK) === 0
@@ -205,5 +211,6 @@ export const ORDER_FAULTS: readonly NetFault[] = [
     faces: ['vdpa'],
     caughtBy: [],
     conduct: { obeysControl: false },
+    seenAs: 'settings',
   },
 ];

@@ -1,11 +1,11 @@
-import { type AddressSpace, readFrom } from './address-space.js';
 import {
+  VhostUserInflightDesc as Desc,
   DeviceError,
+  VhostUserInflightQueue as Head,
   type InflightRegion,
   USED,
-  VhostUserInflightDesc as Desc,
-  VhostUserInflightQueue as Head,
 } from 'stopcopy/uapi';
+import { type AddressSpace, readFrom } from './address-space.js';
 
 const VERSION = 1;
 /** Most bytes of a region. */
@@ -49,9 +49,7 @@ export class InflightLog {
     const head = Head.decode(this.#bytes);
     if (head.version !== 0 && (head.version !== VERSION || head.desc_num !== queueSize))
       throw new DeviceError('EINVAL', `the inflight region is of version ${head.version}`);
-    this.#bytes.set(
-      Head.encode({ ...head, version: VERSION, desc_num: queueSize }),
-    );
+    this.#bytes.set(Head.encode({ ...head, version: VERSION, desc_num: queueSize }));
   }
 
   /**
@@ -79,11 +77,6 @@ export class InflightLog {
       if (counter > this.#counter) this.#counter = counter;
     }
     return heads;
-  }
-
-  /** Buffers went back to the ring as if never taken. */
-  forget(heads: readonly number[]): void {
-    for (const head of heads) this.#bytes[this.#at(head)] = 0;
   }
 
   taken(head: number): void {

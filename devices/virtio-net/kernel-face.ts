@@ -204,7 +204,8 @@ export class KernelFace extends NetBackEnd {
   override iotlb(message: IotlbMessage): void {
     this.#needOwner();
     if (message.asid !== 0) throw new DeviceError('EINVAL', 'vhost-net has one address space');
-    if (this.#iotlb === null) throw new DeviceError('EFAULT', 'VIRTIO_F_ACCESS_PLATFORM was not acknowledged');
+    if (this.#iotlb === null)
+      throw new DeviceError('EFAULT', 'VIRTIO_F_ACCESS_PLATFORM was not acknowledged');
     if (message.type === VHOST_IOTLB.BATCH_BEGIN || message.type === VHOST_IOTLB.BATCH_END)
       throw new DeviceError('EINVAL', 'vhost-net takes no batches');
     this.#iotlb.take(message, false);

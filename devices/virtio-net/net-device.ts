@@ -1,5 +1,5 @@
+import { DeviceError, VHOST_ACCESS, VIRTIO_NET_ACK, VirtioNetHdr } from 'stopcopy/uapi';
 import type { Chain, DeviceQueue } from 'stopcopy/virtio';
-import { DeviceError, VIRTIO_NET_ACK, VirtioNetHdr } from 'stopcopy/uapi';
 import { mix, nextRandom } from '../e810-vf/random.js';
 import { type AddressSpace, type GpaRun, readFrom, writeTo } from './address-space.js';
 import { type BufferWrite, type Conduct, clamped } from './conduct.js';
@@ -66,6 +66,21 @@ export class NetDevice {
     const sent = this.#finish(ring, this.#draw(this.#pace.inFlight + 1));
     this.#callDriver(ring, queue);
     return done || sent;
+  }
+
+  /**
+   * Buffers that were in flight before the ring was stopped are in flight again.
+   * @param heads as they were recorded, oldest first
+   * @throws DeviceError EINVAL when those on the ring are others
+   */
+  takeAgain(ring: Ring, heads: readonly number[], form: PacketForm): void {
+    for (const head of heads)
+      if (this.#takeOne(ring, ring.queue!, form, false)?.id !== head)
+        throw new DeviceError(
+          'EINVAL',
+          `ring ${ring.index}: buffers in flight are not the last that were taken`,
+        );
+    ring.takenBefore = heads.length;
   }
 
   /** Sends what is in flight, all of it. */
@@ -144,7 +159,11 @@ export class NetDevice {
   #command(ring: Ring, queue: DeviceQueue, chain: Chain): void {
     const bytes = withReturn(queue, () => gather(ring.space!, chain.readable, LONGEST_COMMAND));
     const obeys = bytes !== null && this.#conduct.obeysControl;
-    const ack = obeys ? this.settings.command(bytes) : bytes === null ? VIRTIO_NET_ACK.ERR : VIRTIO_NET_ACK.OK;
+    const ack = obeys
+      ? this.settings.command(bytes)
+      : bytes === null
+        ? VIRTIO_NET_ACK.ERR
+        : VIRTIO_NET_ACK.OK;
     const space = capacity([chain]) > 0;
     if (space) {
       scatter(ring.space!, chain.writable, [Uint8Array.of(ack)]);
@@ -158,20 +177,26 @@ export class NetDevice {
     let taken = 0;
     queue.setNotification(false);
     while (taken < this.#pace.burst) {
-      const chain = queue.pop();
+      const chain = this.#takeOne(ring, queue, form, isDropped);
       if (chain === null) {
         queue.setNotification(true);
         ring.pending = false;
         break;
       }
-      const most = form.header + NET_FRAME.mostSegmented;
-      const packet = withReturn(queue, () => gather(ring.space!, chain.readable, most));
-      const isFrame = packet !== null && packet.length > form.header && !isDropped;
-      ring.inFlight.push({ chain, frame: isFrame ? packet.subarray(form.header) : null });
-      if (this.#conduct.recordsInflight) ring.inflightLog?.taken(chain.id);
+      ring.inflightLog?.taken(chain.id);
       taken++;
     }
     return taken > 0;
+  }
+
+  #takeOne(ring: Ring, queue: DeviceQueue, form: PacketForm, isDropped: boolean): Chain | null {
+    const chain = queue.pop();
+    if (chain === null) return null;
+    const most = form.header + NET_FRAME.mostSegmented;
+    const packet = withReturn(queue, () => gather(ring.space!, chain.readable, most));
+    const isFrame = packet !== null && packet.length > form.header && !isDropped;
+    ring.inFlight.push({ chain, frame: isFrame ? packet.subarray(form.header) : null });
+    return chain;
   }
 
   /** Sends and returns buffers in flight, until `keep` are left. */
@@ -216,11 +241,17 @@ export class NetDevice {
       if (!isNever) queue.setNotification(true);
       return isNever ? 'never' : null;
     }
+    // Whole descriptors have to be there, also what of them is not written.
+    withReturn(queue, () => reach(ring.space!, chains), chains.length);
     queue.setNotification(false);
     const writes = shared(chains, size);
     const header = VirtioNetHdr.encode({ ...PLAIN_HEADER, num_buffers: chains.length });
     const all = writes.flatMap((write) => clamped(write));
-    withReturn(queue, () => scatter(ring.space!, all, [header.subarray(0, form.header), frame]), chains.length);
+    withReturn(
+      queue,
+      () => scatter(ring.space!, all, [header.subarray(0, form.header), frame]),
+      chains.length,
+    );
     ring.log.buffers(writes);
     return chains.map((chain, n) => ({ chain, written: writes[n]!.written }));
   }
@@ -236,7 +267,14 @@ export class NetDevice {
   }
 }
 
-const PLAIN_HEADER = { flags: 0, gso_type: 0, hdr_len: 0, gso_size: 0, csum_start: 0, csum_offset: 0 } as const;
+const PLAIN_HEADER = {
+  flags: 0,
+  gso_type: 0,
+  hdr_len: 0,
+  gso_size: 0,
+  csum_start: 0,
+  csum_offset: 0,
+} as const;
 
 /** Buffers whose memory cannot be reached now go back to the ring, and will be taken again. */
 function withReturn<T>(queue: DeviceQueue, use: () => T, count = 1): T {
@@ -251,6 +289,12 @@ function withReturn<T>(queue: DeviceQueue, use: () => T, count = 1): T {
 const lengthOf = (runs: readonly GpaRun[]): number => runs.reduce((sum, { length }) => sum + length, 0);
 const capacity = (chains: readonly Chain[]): number =>
   chains.reduce((sum, { writable }) => sum + lengthOf(writable), 0);
+
+/** @throws DeviceError EFAULT when a byte that the device may write is not mapped */
+function reach(space: AddressSpace, chains: readonly Chain[]): void {
+  for (const { writable } of chains)
+    for (const { address, length } of writable) space.pieces(address, length, VHOST_ACCESS.WO);
+}
 
 /** How many bytes of a packet go into each buffer. */
 function shared(chains: readonly Chain[], size: number): BufferWrite[] {

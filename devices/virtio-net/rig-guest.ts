@@ -1,5 +1,12 @@
-import { DeviceError, splitBytes, VIRTIO_NET_ACK, VirtioNetHdr } from 'stopcopy/uapi';
-import { type DriverQueue, driverQueue, type QueueMemory, type QueueParts, type Segment } from 'stopcopy/virtio';
+import { AVAIL, DeviceError, splitBytes, USED, VIRTIO_NET_ACK, VirtioNetHdr } from 'stopcopy/uapi';
+import {
+  type DriverQueue,
+  driverQueue,
+  type QueueMemory,
+  type QueueOptions,
+  type QueueParts,
+  type Segment,
+} from 'stopcopy/virtio';
 import { enter, newSequence, type Sequence } from '../e810-vf/sequence.js';
 import type { RigMemory } from './rig-memory.js';
 import type { RigRandom } from './rig-random.js';
@@ -23,6 +30,10 @@ export interface RigGuestOptions {
   readonly mostFromGuest: number;
   /** Descriptors of each queue. */
   readonly sizes: readonly number[];
+  /** Where each ring begins. */
+  readonly starts: readonly number[];
+  /** Used parts begin so that the edge of a page lies between index and elements. */
+  readonly splitsUsed: boolean;
   /** How far the addresses in descriptors are from guest physical ones. */
   readonly iova: number;
   /** Notifies the device. */
@@ -121,16 +132,22 @@ export class RigGuest {
     const share = Math.floor(pool.left / sizes.length);
     this.queues = sizes.map((size, index) => {
       const parts = this.#place(heap, size);
-      const { packed, eventIdx, indirect } = options;
+      const { eventIdx, indirect } = options;
       const features = { eventIdx, indirect };
-      const driver = driverQueue(packed, { memory: this.#access, parts, size, features });
+      const driver = this.#driver(index, { memory: this.#access, parts, size, features });
       const most = this.#slotSize(index);
       const count = Math.min(2 * size, Math.max(1, Math.floor(share / (most + 1024))));
-      const free = Array.from({ length: count }, () => ({
+      const free = Array.from({ length: count }, (_, slot) => ({
         // The end of a short frame often stands just behind the edge of a page.
-        address: pool.take(most, 1, random.percent(20) ? pool.gapBefore(random.between(60, 71)) : random.below(200)),
+        address: pool.take(
+          most,
+          1,
+          index + slot === 0 || random.percent(20)
+            ? pool.gapBefore(random.between(60, 71))
+            : random.below(200),
+        ),
         size: most,
-      }));
+      })).reverse();
       return { index, parts, driver, free, given: new Map() };
     });
   }
@@ -201,14 +218,35 @@ export class RigGuest {
     },
   };
 
+  /** A queue that has been in use before, up to where it begins here. */
+  #driver(index: number, options: QueueOptions): DriverQueue {
+    const { packed, starts } = this.#options;
+    const { parts, size } = options;
+    const start = starts[index]!;
+    const place = packed ? start | 0x8000 : start;
+    if (!packed) {
+      const word = Uint8Array.of(start & 0xff, start >> 8);
+      const places = [AVAIL.idx, AVAIL.event(size)].map((offset) => parts.avail + offset);
+      for (const at of [...places, parts.used + USED.idx, parts.used + USED.event(size)])
+        this.#access.write(at, word);
+    }
+    const free = Array.from({ length: size }, (_, each) => each);
+    const state = { free, given: [], avail: place, used: place, kicked: packed ? 0 : start, calls: true };
+    return driverQueue(packed, { ...options, state });
+  }
+
   /** Parts of a queue anywhere: a used ring may begin in any part of a page and end in the next one. */
   #place(heap: Heap, size: number): QueueParts {
-    const { random, packed } = this.#options;
+    const { random, packed, splitsUsed } = this.#options;
     const desc = heap.take(splitBytes.desc(size), 16, random.below(1024));
     const avail = heap.take(packed ? 4 : splitBytes.avail(size), packed ? 4 : 2, random.below(1024));
     const bytes = packed ? 4 : splitBytes.used(size);
     // In most queues the edge of a page lies in the used part.
-    const before = random.percent(70) ? 4 * random.between(1, Math.ceil(bytes / 4)) : random.below(PAGE);
+    const before = splitsUsed
+      ? USED.ring
+      : random.percent(70)
+        ? 4 * random.between(1, Math.ceil(bytes / 4))
+        : random.below(PAGE);
     const used = heap.take(bytes, 4, heap.gapBefore(before));
     return { desc, avail, used };
   }

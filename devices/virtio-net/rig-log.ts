@@ -1,7 +1,7 @@
 import { DeviceError } from 'stopcopy/uapi';
+import type { RigRun } from './rig.js';
 import type { RigGuest, RigGuestCounts } from './rig-guest.js';
 import { RigMemory } from './rig-memory.js';
-import type { RigRun } from './rig.js';
 import { checkFrames, makeGuest, makeSide, type RigSide, runsOfPages } from './rig-side.js';
 import { RigVmm } from './rig-vmm.js';
 import type { NetWire, NetWireCounts } from './wire.js';
@@ -13,7 +13,7 @@ const PATIENCE = 400;
 export async function runLogRig(run: RigRun): Promise<{ guest: RigGuestCounts; wire: NetWireCounts }> {
   const rig = new LogRig(run);
   await rig.begin();
-  for (let episodes = run.random.between(0, 3); episodes > 0; episodes--) await rig.episode();
+  for (let episodes = run.plan.episodes; episodes > 0; episodes--) await rig.episode();
   await rig.migrate();
   await rig.finish();
   return { guest: rig.guest.counts, wire: rig.wire.counts };
@@ -44,7 +44,7 @@ class LogRig {
     this.wire = wire;
     this.#side = makeSide(run, 'source', wire);
     // A packed ring begins with both wrap counters set.
-    const bases = plan.sizes.map(() => (plan.packed ? 0x8000_8000 : 0));
+    const bases = plan.starts.map((at) => (plan.packed ? (at | 0x8000) * 0x1_0001 : at));
     this.#vmm = new RigVmm(this.#side.backend, plan, this.#here, guest, bases, this.#settle);
   }
 
@@ -117,6 +117,8 @@ class LogRig {
     const { random } = this.#run;
     this.wire.offer(random.below(7));
     this.guest.step(random.below(5));
+    // A kick that brings nothing is legal.
+    if (random.percent(20)) this.#vmm.backend.kick(2 * random.below(this.#run.plan.queuePairs) + 1);
     for (let n = random.between(1, 3); n > 0; n--) this.#side.backEnd.run();
     if (random.percent(80)) this.guest.collect();
   }

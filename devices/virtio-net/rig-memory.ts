@@ -83,13 +83,15 @@ export class RigMemory {
     const pages: number[] = [];
     this.blocks.forEach(({ gpa, size }, n) => {
       const [bytes, expected] = [this.#bytes[n]!, this.#expected[n]!];
-      if (Buffer.compare(bytes, expected) === 0) return;
       for (let at = 0; at < size; at += VHOST_LOG_PAGE) {
-        const page = bytes.subarray(at, at + VHOST_LOG_PAGE);
-        if (Buffer.compare(page, expected.subarray(at, at + VHOST_LOG_PAGE)) !== 0)
-          pages.push((gpa + at) / VHOST_LOG_PAGE);
+        const [page, known] = [
+          bytes.subarray(at, at + VHOST_LOG_PAGE),
+          expected.subarray(at, at + VHOST_LOG_PAGE),
+        ];
+        if (Buffer.compare(page, known) === 0) continue;
+        known.set(page);
+        pages.push((gpa + at) / VHOST_LOG_PAGE);
       }
-      expected.set(bytes);
     });
     return pages;
   }

@@ -1,4 +1,10 @@
-import { featureBits, VHOST_FEATURES, VHOST_USER_F_PROTOCOL_FEATURES, type VhostInterface, VIRTIO_FEATURES } from 'stopcopy/uapi';
+import {
+  featureBits,
+  VHOST_FEATURES,
+  VHOST_USER_F_PROTOCOL_FEATURES,
+  type VhostInterface,
+  VIRTIO_FEATURES,
+} from 'stopcopy/uapi';
 import type { NetFault } from './fault.js';
 import type { RamBlock } from './rig-memory.js';
 import type { RigRandom } from './rig-random.js';
@@ -24,6 +30,12 @@ export interface RigPlan {
   readonly inflightRegion: boolean;
   /** log_guest_addr is the other guest physical address of the used part. */
   readonly logByAlias: boolean;
+  /** Where each ring begins: next index of a split ring, or place in a packed one. */
+  readonly starts: readonly number[];
+  /** Used parts begin so that the edge of a page lies between index and elements. */
+  readonly splitsUsed: boolean;
+  /** Other things that happen before the migration. */
+  readonly episodes: number;
   /** Turns before the migration, and in it. */
   readonly warmUp: number;
   readonly turns: number;
@@ -39,13 +51,22 @@ const [RING_PAGES, BUFFER_PAGES] = [24, 72];
 export function drawPlan(random: RigRandom, face: VhostInterface, needs: NetFault['needs'] = {}): RigPlan {
   const isVdpa = face === 'vdpa';
   const queuePairs = face === 'kernel' ? 1 : random.between(1, 2);
-  const packed = face === 'user' && random.percent(35);
+  const packed = face === 'user' && (needs.packed ?? random.percent(35));
   const mergeable = random.percent(65);
-  const iova = isVdpa || (needs.iotlb ?? random.percent(20)) ? 0x40_0000_0000 + random.below(64) * PAGE : null;
+  const iova =
+    isVdpa || (needs.iotlb ?? random.percent(20)) ? 0x40_0000_0000 + random.below(64) * PAGE : null;
   const queues = 2 * queuePairs + (isVdpa ? 1 : 0);
-  const sizes = Array.from({ length: queues }, () =>
-    packed ? random.pick([1, 2, 3, 5, 8, 13, 31, 64]) : random.pick([1, 2, 4, 8, 8, 16, 16, 32, 64]),
-  );
+  const big = needs.wrap === true ? 0 : random.percent(10) ? random.below(queues) : -1;
+  const sizes = Array.from({ length: queues }, (_, index) => {
+    if (packed) return random.pick([1, 2, 3, 5, 8, 13, 31, 64]);
+    return index === big ? 1024 : random.pick([1, 2, 4, 8, 8, 16, 16, 32, 64]);
+  });
+  const starts = sizes.map((size) => {
+    if (isVdpa || (needs.wrap !== true && random.percent(40))) return 0;
+    if (packed) return random.below(size);
+    const before = random.below(Math.min(size, 8)) + 1;
+    return needs.wrap === true || random.percent(50) ? 1024 - before : 65_536 - before;
+  });
   const hasAlias = needs.iotlb === true || random.percent(iova === null ? 25 : 50);
   return {
     face,
@@ -56,7 +77,7 @@ export function drawPlan(random: RigRandom, face: VhostInterface, needs: NetFaul
     mergeable,
     iova,
     sizes,
-    blocks: drawBlocks(random, hasAlias),
+    blocks: drawBlocks(random, hasAlias, needs.wordEdge === true),
     mostToGuest: random.pick(mergeable ? [1514, 1514, 4000, 9000, 20_000] : [1514, 1514, 4000]),
     mostFromGuest: random.pick([1514, 1514, 4000]),
     burst: random.between(1, 8),
@@ -64,15 +85,21 @@ export function drawPlan(random: RigRandom, face: VhostInterface, needs: NetFaul
     logCache: needs.logCache ?? (random.percent(30) ? random.between(1, 40) : 0),
     inflightRegion: face === 'user' && !packed && random.percent(30),
     logByAlias: hasAlias && random.percent(50),
-    warmUp: random.between(2, 6),
-    turns: random.between(3, 8),
+    starts,
+    splitsUsed: needs.wrap === true || random.percent(10),
+    episodes: needs.wrap === true ? 0 : random.between(0, 3),
+    warmUp: needs.wrap === true ? 0 : random.between(2, 6),
+    turns: needs.wrap === true ? 1 : random.between(3, 8),
   };
 }
 
 /** Rings and buffers apart, neither at address 0, rings often across the edge of a word of the log. */
-function drawBlocks(random: RigRandom, hasAlias: boolean): RamBlock[] {
+function drawBlocks(random: RigRandom, hasAlias: boolean, atEdge: boolean): RamBlock[] {
   const ringPage = random.pick([32, 54, 56, 60, 63, 118, 120]);
-  const bufferPage = ringPage + RING_PAGES + random.pick([0, 3, 40]);
+  const after = ringPage + RING_PAGES;
+  // Often the second page of buffers begins a word of the log.
+  const bufferPage =
+    atEdge || random.percent(40) ? Math.ceil(after / 64) * 64 + 63 : after + random.pick([0, 3, 40]);
   const aliases = bufferPage + BUFFER_PAGES + random.below(30);
   const alias = (page: number) => (hasAlias ? { aliasGpa: page * PAGE } : {});
   return [

@@ -1,15 +1,15 @@
 import type { TraceEvent } from 'stopcopy/trace';
 import type { VhostBackend } from 'stopcopy/uapi';
 import { recordedBackend } from 'stopcopy/vhost';
+import type { NetBackEnd, NetBackEndOptions } from './back-end.js';
 import { CONDUCT } from './conduct.js';
 import { conductWith } from './faults.js';
-import type { Observer } from './log.js';
-import type { NetBackEnd, NetBackEndOptions } from './back-end.js';
 import { KernelFace } from './kernel-face.js';
+import type { Observer } from './log.js';
+import type { RigRun } from './rig.js';
 import { RigGuest } from './rig-guest.js';
 import type { RigMemory } from './rig-memory.js';
 import { planFeatures } from './rig-plan.js';
-import type { RigRun } from './rig.js';
 import { UserFace } from './user-face.js';
 import { VdpaFace } from './vdpa-face.js';
 import { NetFrames, NetWire } from './wire.js';
@@ -60,7 +60,9 @@ export function makeSide({ plan, seed, fault, emit }: RigRun, host: string, wire
     tell({ kind: 'vring_progress', index, avail: taken, used: returned });
   };
   const backend = toldAfter(recorded, {
-    suspend: () => plan.sizes.forEach((_, index) => progress(index)),
+    suspend: () => {
+      for (const index of plan.sizes.keys()) progress(index);
+    },
     getVringBase: (index) => plan.face === 'user' && progress(index as number),
   });
   return { host, backEnd, tell, backend };
@@ -103,6 +105,8 @@ export function makeGuest(
     queuePairs,
     control: plan.face === 'vdpa',
     ...{ packed, eventIdx, indirect, mergeable, sizes },
+    starts: plan.starts,
+    splitsUsed: plan.splitsUsed,
     header: planFeatures(plan) === 0n ? 10 : 12,
     mostToGuest: plan.mostToGuest,
     mostFromGuest: plan.mostFromGuest,
@@ -123,7 +127,10 @@ export function checkFrames(run: RigRun, guest: RigGuest, wire: NetWire, isLossy
   // Where the guest's MAC was seen last is where its frames go, so over several queues they may overtake each other.
   const isOrdered = run.plan.queuePairs === 1;
   const flows = [...guest.flows.values(), ...wire.fromGuest.values()];
-  const doubled = flows.reduce((sum, { duplicated, reordered }) => sum + duplicated + (isOrdered ? reordered : 0), 0);
+  const doubled = flows.reduce(
+    (sum, { duplicated, reordered }) => sum + duplicated + (isOrdered ? reordered : 0),
+    0,
+  );
   if (doubled > 0) say(`${doubled} frames came twice or late`);
   if (counts.received !== wire.counts.taken)
     say(`the device took ${wire.counts.taken} frames, and the guest got ${counts.received}`);

@@ -1,5 +1,5 @@
 import { VHOST_ACCESS, VHOST_IOTLB, VIRTIO_NET_CTRL, VIRTIO_STATUS } from 'stopcopy/uapi';
-import { VhostDevice, type VirtioState } from 'stopcopy/vhost';
+import { runsOf, VhostDevice, type VirtioState } from 'stopcopy/vhost';
 import type { RigRun } from './rig.js';
 import type { RigGuest, RigGuestCounts } from './rig-guest.js';
 import { RigMemory } from './rig-memory.js';
@@ -20,7 +20,7 @@ const PAGE = 4096;
 export async function runVdpaRig(run: RigRun): Promise<{ guest: RigGuestCounts; wire: NetWireCounts }> {
   const rig = new VdpaRig(run);
   await rig.begin();
-  for (let episodes = run.random.below(3); episodes > 0; episodes--) await rig.episode();
+  for (let episodes = run.plan.episodes; episodes > 0; episodes--) await rig.episode();
   await rig.migrate();
   await rig.finish();
   return { guest: rig.guest.counts, wire: rig.wire.counts };
@@ -84,7 +84,14 @@ class VdpaRig {
     await backend.getStatus();
     await backend.setMemTable(this.#here.regions);
     for (const { gpa, size, uaddr } of this.#here.blocks)
-      await backend.iotlb({ type: VHOST_IOTLB.UPDATE, asid: 0, iova: gpa, size, uaddr, perm: VHOST_ACCESS.RW });
+      await backend.iotlb({
+        type: VHOST_IOTLB.UPDATE,
+        asid: 0,
+        iova: gpa,
+        size,
+        uaddr,
+        perm: VHOST_ACCESS.RW,
+      });
     this.guest.step(2);
     for (const { index, size, parts } of rings) {
       if (index === controlQueue) continue;
@@ -277,10 +284,9 @@ class VdpaRig {
   }
 
   #read(final: boolean): void {
-    const log = this.#device.readLog(final);
-    const pages: number[] = [];
-    for (const [byte, bits] of log.entries())
-      for (let bit = 0; bits >> bit !== 0; bit++) if (((bits >> bit) & 1) === 1) pages.push(byte * 8 + bit);
+    const pages = runsOf(this.#device.readLog(final)).flatMap(([first, count]) =>
+      Array.from({ length: count }, (_, n) => first + n),
+    );
     for (const page of this.#here.changes()) this.#missing.add(page);
     for (const page of pages) {
       this.#missing.delete(this.#here.primaryOf(page));
@@ -324,7 +330,8 @@ class VdpaRig {
         [...settings.vlans].toSorted((a, b) => a - b),
       ]);
     const [is, wanted] = [told(this.#side.backEnd.settings), told(this.#wanted)];
-    if (is !== wanted) this.#run.problem('settings', `${where} the device has ${is}, and the guest set ${wanted}`);
+    if (is !== wanted)
+      this.#run.problem('settings', `${where} the device has ${is}, and the guest set ${wanted}`);
   }
 
   /** What a VMM must not ask, and a device must refuse: for devices that are known to have a fault there. */

@@ -1,12 +1,12 @@
 import {
   featureBits,
   type InflightRegion,
+  type SharedMemory,
   VHOST_ACCESS,
   VHOST_FEATURES,
   VHOST_IOTLB,
   VHOST_LOG_PAGE,
   VHOST_USER_PROTOCOL_FEATURES,
-  type SharedMemory,
   type VhostBackend,
   type VringAddresses,
   vhostLogBytes,

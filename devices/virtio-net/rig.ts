@@ -1,27 +1,12 @@
-import { DeviceError, type VhostInterface } from 'stopcopy/uapi';
 import type { TraceEvent } from 'stopcopy/trace';
-import type { NetFault } from './fault.js';
+import { DeviceError, type VhostInterface } from 'stopcopy/uapi';
+import type { NetFault, RigProblemKind } from './fault.js';
+import type { RigGuestCounts } from './rig-guest.js';
 import { runLogRig } from './rig-log.js';
 import { drawPlan, type RigPlan } from './rig-plan.js';
 import { RigRandom } from './rig-random.js';
 import { runVdpaRig } from './rig-vdpa.js';
-import type { RigGuestCounts } from './rig-guest.js';
 import type { NetWireCounts } from './wire.js';
-
-/** What the rig itself finds wrong, beside the rules that judge its events. */
-export type RigProblemKind =
-  /** A page that only the back end changed is in no reading of the log, or differs on the destination. */
-  | 'memory'
-  /** A frame was lost, doubled or changed on its way. */
-  | 'frames'
-  /** Something that waits is not worked on. */
-  | 'stalled'
-  /** What the guest had set by the control queue is not what the device does. */
-  | 'settings'
-  /** A request was refused that is legal, or taken that is not. */
-  | 'request'
-  /** The driver found its ring in disorder. */
-  | 'ring';
 
 export interface RigProblem {
   readonly kind: RigProblemKind;
@@ -80,6 +65,12 @@ export async function runNetRig({ seed, face, fault }: RigOptions): Promise<RigR
     else if (error instanceof RangeError) run.problem('ring', error.message);
     else throw error;
     const none = { received: 0, sent: 0, corrupted: 0, alien: 0, refused: 0, commands: 0, calls: 0 };
-    return { plan, events, problems, guest: none, wire: { taken: 0, dropped: 0, alien: 0, corrupted: 0, announcements: 0 } };
+    return {
+      plan,
+      events,
+      problems,
+      guest: none,
+      wire: { taken: 0, dropped: 0, alien: 0, corrupted: 0, announcements: 0 },
+    };
   }
 }

@@ -1,10 +1,5 @@
-import {
-  type Chain,
-  type DeviceQueue,
-  type QueueFeatures,
-  type QueueMemory,
-} from 'stopcopy/virtio';
 import { DeviceError, splitBytes, USED, type VringAddresses } from 'stopcopy/uapi';
+import type { Chain, DeviceQueue, QueueFeatures, QueueMemory } from 'stopcopy/virtio';
 import { type AddressSpace, RING_SPACE, readFrom, writeTo } from './address-space.js';
 import type { Conduct } from './conduct.js';
 import type { InflightLog } from './inflight.js';
@@ -53,6 +48,8 @@ export class Ring {
   wereInFlight = 0;
   /** Buffers taken and returned since the ring was started; they stay when it stops. */
   counts: { readonly taken: number; readonly returned: number } = { taken: 0, returned: 0 };
+  /** Of the buffers that were taken, those that an earlier start had taken already. */
+  takenBefore = 0;
   #startedAt = 0;
 
   constructor(index: number, conduct: Conduct, observer: Observer, cache: number) {
@@ -91,6 +88,7 @@ export class Ring {
     this.broken = null;
     this.counts = { taken: 0, returned: 0 };
     this.wereInFlight = 0;
+    this.takenBefore = 0;
     this.#startedAt = this.base;
     this.queue = openQueue(packed, {
       memory: memoryOf(space),
@@ -115,9 +113,12 @@ export class Ring {
   /** Tells how far the ring has come, when it has moved. */
   tell(): void {
     const { queue, counts } = this;
-    if (queue === null || queue.taken + queue.returned === counts.taken + counts.returned) return;
-    this.counts = { taken: queue.taken, returned: queue.returned };
-    this.#observer.progress?.(this.index, queue.taken, queue.returned);
+    if (queue === null) return;
+    const { returned } = queue;
+    const taken = queue.taken - this.takenBefore;
+    if (taken === counts.taken && returned === counts.returned) return;
+    this.counts = { taken, returned };
+    this.#observer.progress?.(this.index, taken, returned);
   }
 
   /** The ring cannot go on until it is started again. */

@@ -3,7 +3,13 @@ import { DeviceError, struct, type ValueOf } from 'stopcopy/uapi';
 import { FDB_ENTRIES, MAC_TABLE_ENTRIES, type NetSettings, RX_MODES, textOf } from './settings.js';
 
 /** The head of a saved state. `crc` is over head and body, with itself as 0. */
-const Head = struct('virtio_net_state', { magic: 'u32', version: 'u16', flags: 'u16', length: 'u32', crc: 'u32' });
+const Head = struct('virtio_net_state', {
+  magic: 'u32',
+  version: 'u16',
+  flags: 'u16',
+  length: 'u32',
+  crc: 'u32',
+});
 const MAGIC = 0x5354454e; // "NETS"
 const VERSION = 1;
 const VLAN_BYTES = 512;
@@ -48,7 +54,7 @@ export function saveSettings(settings: NetSettings): Uint8Array {
     ...[...fdb].map(([each, pair]) => FdbEntry.encode({ mac: macOf(each), pair })),
   ]);
   const head = { magic: MAGIC, version: VERSION, flags: 0, length: body.length, crc: 0 };
-  return Buffer.concat([Head.encode({ ...head, crc: checksum(head, body) }), body]);
+  return new Uint8Array(Buffer.concat([Head.encode({ ...head, crc: checksum(head, body) }), body]));
 }
 
 /**

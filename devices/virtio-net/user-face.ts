@@ -13,7 +13,13 @@ import {
   type VringAddresses,
 } from 'stopcopy/uapi';
 import { type AddressSpace, DirectSpace, Iotlb, IovaSpace, RING_SPACE } from './address-space.js';
-import { checkOffered, checkSplitSize, NET_FEATURES, NetBackEnd, type NetBackEndOptions } from './back-end.js';
+import {
+  checkOffered,
+  checkSplitSize,
+  NET_FEATURES,
+  NetBackEnd,
+  type NetBackEndOptions,
+} from './back-end.js';
 import { checkInflight, InflightLog } from './inflight.js';
 import type { LogSetting } from './log.js';
 import type { RingMode } from './net-device.js';
@@ -131,8 +137,7 @@ export class UserFace extends NetBackEnd {
   setVringBase(index: number, base: number): void {
     const ring = this.ring(index);
     this.#needStopped(ring);
-    if (!this.packed && base > 0xffff)
-      throw new DeviceError('EINVAL', `${base} is no index of a split ring`);
+    if (!this.packed && base > 0xffff) throw new DeviceError('EINVAL', `${base} is no index of a split ring`);
     this.#change(ring, () => {
       ring.base = base;
     });
@@ -260,11 +265,7 @@ export class UserFace extends NetBackEnd {
     ring.stop();
     ring.base = (ring.base - heads.length) & 0xffff;
     this.startRing(ring);
-    const again = heads.map(() => ring.queue!.pop());
-    if (again.some((chain, n) => chain?.id !== heads[n]))
-      throw new DeviceError('EINVAL', `ring ${ring.index}: buffers in flight are not the last that were taken`);
-    ring.queue!.unpop(heads.length);
-    ring.inflightLog!.forget(heads);
+    this.device.takeAgain(ring, heads, this.packetForm());
   }
 
   #change(ring: Ring, change: () => void): void {

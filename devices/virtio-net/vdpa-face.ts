@@ -10,7 +10,13 @@ import {
   type VringAddresses,
 } from 'stopcopy/uapi';
 import { type AddressSpace, Iotlb, IovaSpace } from './address-space.js';
-import { checkOffered, checkSplitSize, NET_FEATURES, NetBackEnd, type NetBackEndOptions } from './back-end.js';
+import {
+  checkOffered,
+  checkSplitSize,
+  NET_FEATURES,
+  NetBackEnd,
+  type NetBackEndOptions,
+} from './back-end.js';
 import type { LogSetting } from './log.js';
 import type { RingMode } from './net-device.js';
 import type { Ring } from './ring.js';

@@ -200,7 +200,13 @@ export class NetWire implements Port {
   get state(): NetWireState {
     const { counts, fromGuest } = this;
     const next = [...this.#next];
-    return { counts: { ...counts }, fromGuest: [...fromGuest], next, random: this.#random, offered: this.#offered };
+    return {
+      counts: { ...counts },
+      fromGuest: [...fromGuest],
+      next,
+      random: this.#random,
+      offered: this.#offered,
+    };
   }
 
   set state({ counts, fromGuest, next, random, offered }: NetWireState) {

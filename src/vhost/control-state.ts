@@ -13,7 +13,7 @@ const HEAD = 2;
 /** The command in the readable bytes of a buffer, or null when there is none. */
 export function parseCommand(bytes: Uint8Array): ControlCommand | null {
   if (bytes.length < HEAD) return null;
-  return { class: bytes[0]!, command: bytes[1]!, data: bytes.slice(HEAD) };
+  return { class: bytes[0]!, command: bytes[1]!, data: Uint8Array.from(bytes.subarray(HEAD)) };
 }
 
 export function encodeCommand(command: ControlCommand): Uint8Array {

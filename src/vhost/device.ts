@@ -1,3 +1,4 @@
+import { DeviceError, refusalOf } from '../uapi/device.js';
 import { VHOST_FEATURES } from '../uapi/vhost.js';
 import type { SharedMemory, VhostBackend, VhostRegion } from '../uapi/vhost-backend.js';
 import { VHOST_USER_F_PROTOCOL_FEATURES, VHOST_USER_PROTOCOL_FEATURES } from '../uapi/vhost-user.js';
@@ -6,7 +7,7 @@ import { ControlState } from './control-state.js';
 import { DirtyLog, markPages, runsOf } from './dirty-log.js';
 import { RegionMemory } from './region-memory.js';
 import { VdpaSession } from './vdpa-session.js';
-import type { VhostRing, VirtioState } from './virtio-state.js';
+import { usedIndexOf, type VhostRing, type VirtioState } from './virtio-state.js';
 
 /** What the VMM does beside its requests. */
 export type VmmEvent =
@@ -45,6 +46,11 @@ export interface VhostDeviceOptions {
   settle?(): void | Promise<void>;
   /** Told before the VMM itself writes guest memory, in the place of a device. */
   beforeWrite?(address: number, length: number): void;
+  /**
+   * Guest or device have broken a ring that the VMM stands behind: it stands still until the next start. Absent: the
+   * error goes on to who kicked or called.
+   */
+  broken?(index: number, error: Error): void;
   tell?(event: VmmEvent): void;
 }
 
@@ -66,8 +72,8 @@ const OWN_FEATURES = featureBits(
 /**
  * The VMM's half of a virtio device whose back end is behind vhost: starts and stops it with the VM, has its writes
  * logged, and has a vDPA device run on shadow virtqueues while its writes are to be known. Requests go out in the
- * order of QEMU's `hw/virtio/vhost.c`, but for one: a device that is started while its writes are logged gets the log
- * before its rings.
+ * order of QEMU's `hw/virtio/vhost.c`, but for two: a device that is started while its writes are logged gets the log
+ * before its rings, and rings get their descriptors when all are set up and the state of the back end is loaded.
  */
 export class VhostDevice {
   readonly backend: VhostBackend;
@@ -78,9 +84,11 @@ export class VhostDevice {
   /** The back end's own state that was loaded, for the next start. */
   pendingState: Uint8Array | null = null;
   /** Pages that were written and that nobody has asked for yet. */
-  readonly #dirty: Uint8Array;
+  #dirty: Uint8Array;
   /** What was asked for last. */
-  readonly #read: Uint8Array;
+  #read: Uint8Array;
+  #regions: readonly VhostRegion[];
+  readonly #guest: RegionMemory;
   readonly #options: VhostDeviceOptions;
   readonly #vdpa: VdpaSession | null;
   #log: DirtyLog | null = null;
@@ -92,16 +100,17 @@ export class VhostDevice {
     const { backend, regions } = options;
     this.backend = backend;
     this.#options = options;
-    const end = Math.max(0, ...regions.map(({ gpa, size }) => gpa + size));
-    this.#dirty = new Uint8Array(DirtyLog.bytesFor(end));
+    this.#regions = regions;
+    this.#dirty = new Uint8Array(logBytesOf(regions));
     this.#read = new Uint8Array(this.#dirty.length);
     const mark = (address: number, length: number) => {
       if (this.#logging) markPages(this.#dirty, address, length);
     };
-    const guest = new RegionMemory(() => regions, mark, options.beforeWrite);
+    const guest = new RegionMemory(() => this.#regions, mark, options.beforeWrite);
+    this.#guest = guest;
     this.#vdpa =
       backend.interface === 'vdpa'
-        ? new VdpaSession({ ...options, guest, mark, control: this.control })
+        ? new VdpaSession({ ...options, regions: () => this.#regions, guest, mark, control: this.control })
         : null;
   }
 
@@ -148,9 +157,9 @@ export class VhostDevice {
 
   async #start(state: VirtioState): Promise<void> {
     const { backend } = this;
-    await backend.setMemTable(this.#options.regions);
     if (this.#log !== null) await backend.setLogBase(this.#log.memory);
     await this.#setFeatures(state);
+    await backend.setMemTable(this.#regions);
     for (const ring of state.rings) {
       this.#tell({ kind: 'vring_start', index: ring.index, begin: true });
       await backend.setVringNum(ring.index, ring.size);
@@ -192,7 +201,7 @@ export class VhostDevice {
   }
 
   #uaddrOf(address: number): number {
-    const region = this.#options.regions.find(({ gpa, size }) => address >= gpa && address < gpa + size);
+    const region = this.#regions.find(({ gpa, size }) => address >= gpa && address < gpa + size);
     if (region === undefined) throw new RangeError(`no guest memory is at 0x${address.toString(16)}`);
     return region.uaddr + address - region.gpa;
   }
@@ -203,25 +212,38 @@ export class VhostDevice {
     if (hasFeature(this.#offered, VHOST_USER_F_PROTOCOL_FEATURES)) return backend.setVringEnable(index, on);
   }
 
-  /** Stops the device; the rings of `state` know where they stand then. */
+  /**
+   * Stops the device; the rings of `state` know where they stand then. A ring that cannot be asked stands where its
+   * used index is.
+   * @throws DeviceError of the back end, the first one: the device counts as stopped all the same
+   */
   async stop(): Promise<void> {
     const { state } = this;
     if (state === null || !this.isStarted) return;
     this.#tell({ kind: 'vhost_dev_stop', begin: true });
+    this.isStarted = false;
     if (this.#vdpa !== null) await this.#vdpa.stop(state);
     else await this.#stop(state);
-    this.isStarted = false;
     this.#tell({ kind: 'vhost_dev_stop', begin: false });
   }
 
-  async #stop({ rings }: VirtioState): Promise<void> {
+  async #stop(state: VirtioState): Promise<void> {
     const { backend } = this;
-    for (const { index } of rings) await this.#enable(index, false);
-    for (const ring of rings) {
+    const errors: (DeviceError | null)[] = [];
+    for (const { index } of state.rings) errors.push(await refusalOf(() => this.#enable(index, false)));
+    for (const ring of state.rings) {
       this.#tell({ kind: 'vring_stop', index: ring.index, begin: true });
-      ring.base = await backend.getVringBase(ring.index);
+      const error = await refusalOf(async () => {
+        ring.base = await backend.getVringBase(ring.index);
+      });
+      // A packed ring has no used index.
+      if (error !== null && !hasFeature(state.features, VIRTIO_FEATURES.RING_PACKED))
+        ring.base = usedIndexOf(ring, this.#guest);
+      errors.push(error);
       this.#tell({ kind: 'vring_stop', index: ring.index, begin: false });
     }
+    const first = errors.find((error) => error !== null);
+    if (first) throw first;
   }
 
   /** The guest's driver notifies a queue. */
@@ -242,8 +264,13 @@ export class VhostDevice {
     if (this.#vdpa !== null) return;
     this.#log = new DirtyLog(this.#options.allocate(this.#dirty.length));
     if (!this.isStarted) return;
-    await this.backend.setLogBase(this.#log.memory);
-    await this.#setGates();
+    try {
+      await this.backend.setLogBase(this.#log.memory);
+      await this.#setGates();
+    } catch (error) {
+      await refusalOf(() => this.stopLog());
+      throw error;
+    }
   }
 
   /** Closes the gates; what is in the log is dropped. */
@@ -251,8 +278,8 @@ export class VhostDevice {
     if (!this.#logging) return;
     this.#logging = false;
     this.#tell({ kind: 'vhost_logging', on: false });
-    if (this.#vdpa === null && this.isStarted) await this.#setGates();
     this.#log = null;
+    if (this.#vdpa === null && this.isStarted) await this.#setGates();
   }
 
   async #setGates(): Promise<void> {
@@ -277,16 +304,61 @@ export class VhostDevice {
   }
 
   /**
+   * Guest memory is other than it was. Where it becomes larger the log does so before it, where it becomes smaller
+   * behind it; what an old log has collected is kept.
+   */
+  async changeMemory(regions: readonly VhostRegion[]): Promise<void> {
+    const before = this.#regions;
+    const bytes = logBytesOf(regions);
+    if (bytes > this.#dirty.length) await this.#resizeLog(bytes);
+    this.#regions = regions;
+    if (this.isStarted && this.#vdpa !== null) await this.#vdpa.changeMemory(before);
+    else if (this.isStarted) await this.backend.setMemTable(regions);
+    if (bytes < this.#dirty.length) await this.#resizeLog(bytes);
+  }
+
+  /** The back end gets the new log first, then what the old one has is taken over. */
+  async #resizeLog(bytes: number): Promise<void> {
+    const old = this.#log;
+    if (old !== null) {
+      this.#log = new DirtyLog(this.#options.allocate(bytes));
+      if (this.isStarted) await this.backend.setLogBase(this.#log.memory);
+    }
+    old?.moveTo(this.#dirty);
+    const dirty = new Uint8Array(bytes);
+    dirty.set(this.#dirty.subarray(0, bytes));
+    this.#dirty = dirty;
+    this.#read = new Uint8Array(bytes);
+  }
+
+  /**
    * Puts shadow virtqueues in, or takes them away: the device is stopped and started for it. Nothing for interfaces
-   * that have a log.
+   * that have a log. When the device does not start on shadow virtqueues it goes on with the rings of the guest.
+   * @throws DeviceError of the back end; EOPNOTSUPP when shadow virtqueues cannot carry what the device offers
    */
   async setShadow(on: boolean): Promise<void> {
     if (this.#vdpa === null || this.#vdpa.isShadowed === on) return;
+    const { blocker } = this;
+    if (on && blocker !== null) throw new DeviceError('EOPNOTSUPP', blocker);
     const runs = this.isStarted;
     await this.stop();
-    this.#vdpa.isShadowed = on;
+    this.#switchShadow(this.#vdpa, on);
+    if (!runs) return;
+    try {
+      await this.start();
+    } catch (error) {
+      if (!on) throw error;
+      // It may have started, and then have found that the guest has broken a ring.
+      await refusalOf(() => this.stop());
+      this.#switchShadow(this.#vdpa, false);
+      await this.start();
+      throw error;
+    }
+  }
+
+  #switchShadow(vdpa: VdpaSession, on: boolean): void {
+    vdpa.isShadowed = on;
     this.#tell({ kind: 'shadow_virtqueues', on });
-    if (runs) await this.start();
   }
 
   /** Whether writes are logged. */
@@ -312,4 +384,9 @@ export class VhostDevice {
   #tell(event: VmmEvent): void {
     this.#options.tell?.(event);
   }
+}
+
+/** Bytes of a log of this memory. */
+function logBytesOf(regions: readonly VhostRegion[]): number {
+  return DirtyLog.bytesFor(Math.max(0, ...regions.map(({ gpa, size }) => gpa + size)));
 }

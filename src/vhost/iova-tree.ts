@@ -1,5 +1,6 @@
 import { DeviceError } from '../uapi/device.js';
 import { VHOST_LOG_PAGE } from '../uapi/vhost-log.js';
+import type { Segment } from '../virtio/index.js';
 
 interface Mapped {
   readonly gpa: number;
@@ -12,7 +13,7 @@ interface Mapped {
  * so that rings of the VMM find a place beside all of the guest's memory.
  */
 export class IovaTree {
-  readonly #mapped: Mapped[] = [];
+  #mapped: Mapped[] = [];
   #next: number;
 
   /** @param first lowest I/O address that may be used: a multiple of 4096 */
@@ -27,17 +28,35 @@ export class IovaTree {
     return iova;
   }
 
-  /** Gives I/O addresses to a region of the guest. */
+  /** Gives I/O addresses to a region of the guest. @returns the first one */
   map(gpa: number, size: number): number {
     const iova = this.take(size);
     this.#mapped.push({ gpa, size, iova });
     return iova;
   }
 
-  /** The I/O address of guest memory. @throws DeviceError EFAULT when it is not in one region */
-  iovaOf(gpa: number, length: number): number {
-    const region = this.#mapped.find((each) => gpa >= each.gpa && gpa + length <= each.gpa + each.size);
-    if (region !== undefined) return region.iova + gpa - region.gpa;
-    throw new DeviceError('EFAULT', `no guest memory holds ${length} bytes at 0x${gpa.toString(16)}`);
+  /** Takes the I/O addresses of a region away. @returns the first one; null: it had none */
+  unmap(gpa: number, size: number): number | null {
+    const region = this.#mapped.find((each) => each.gpa === gpa && each.size === size);
+    this.#mapped = this.#mapped.filter((each) => each !== region);
+    return region?.iova ?? null;
+  }
+
+  /**
+   * Guest memory by I/O address: a piece for each region that it stands in.
+   * @throws DeviceError EFAULT when a byte is in no region
+   */
+  piecesOf({ address, length }: Segment): Segment[] {
+    const pieces: Segment[] = [];
+    for (let at = address, left = length; left > 0 || pieces.length === 0; ) {
+      const region = this.#mapped.find(({ gpa, size }) => at >= gpa && at < gpa + size);
+      if (region === undefined) throw new DeviceError('EFAULT', `no guest memory is at 0x${at.toString(16)}`);
+      const inside = at - region.gpa;
+      const size = Math.min(left, region.size - inside);
+      pieces.push({ address: region.iova + inside, length: size });
+      at += size;
+      left -= size;
+    }
+    return pieces;
   }
 }

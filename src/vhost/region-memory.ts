@@ -23,23 +23,38 @@ export class RegionMemory implements QueueMemory {
   }
 
   read(address: number, into: Uint8Array): void {
-    into.set(this.#bytes(address, into.length));
+    let at = 0;
+    for (const piece of this.#pieces(address, into.length)) {
+      into.set(piece, at);
+      at += piece.length;
+    }
   }
 
   write(address: number, bytes: Uint8Array): void {
-    const place = this.#bytes(address, bytes.length);
+    const pieces = this.#pieces(address, bytes.length);
     this.#writes(address, bytes.length);
-    place.set(bytes);
+    let at = 0;
+    for (const piece of pieces) {
+      piece.set(bytes.subarray(at, at + piece.length));
+      at += piece.length;
+    }
     this.#wrote(address, bytes.length);
   }
 
-  #bytes(address: number, length: number): Uint8Array {
-    for (const { gpa, size, offset, memory } of this.#regions()) {
-      if (address < gpa || address + length > gpa + size) continue;
-      const at = offset + address - gpa;
-      return memory.bytes.subarray(at, at + length);
+  /** Regions may stand one behind the other. */
+  #pieces(address: number, length: number): Uint8Array[] {
+    const pieces: Uint8Array[] = [];
+    for (let at = address, left = length; left > 0; ) {
+      const region = this.#regions().find(({ gpa, size }) => at >= gpa && at < gpa + size);
+      if (region === undefined) throw new DeviceError('EFAULT', `no guest memory is at 0x${at.toString(16)}`);
+      const inside = at - region.gpa;
+      const size = Math.min(left, region.size - inside);
+      const start = region.offset + inside;
+      pieces.push(region.memory.bytes.subarray(start, start + size));
+      at += size;
+      left -= size;
     }
-    throw new DeviceError('EFAULT', `no guest memory holds ${length} bytes at 0x${address.toString(16)}`);
+    return pieces;
   }
 }
 

@@ -1,3 +1,4 @@
+import { DeviceError } from '../uapi/device.js';
 import type { SharedMemory } from '../uapi/vhost-backend.js';
 import { VIRTIO_NET_ACK } from '../uapi/virtio.js';
 import {
@@ -9,9 +10,11 @@ import {
   type QueueFeatures,
   type QueueMemory,
   type QueueParts,
+  type Segment,
 } from '../virtio/index.js';
 import { type ControlCommand, type ControlState, encodeCommand, parseCommand } from './control-state.js';
 import { flatMemory } from './region-memory.js';
+import { RingGuard } from './ring-guard.js';
 import { shadowBytes, shadowParts } from './shadow-virtqueue.js';
 import type { VhostRing } from './virtio-state.js';
 
@@ -19,9 +22,12 @@ const PAGE = 4096;
 /** Longest command: a table of MACs that is as long as a device takes. */
 const LONGEST = 2 * PAGE;
 
+/** Descriptors of the shadow of a control queue of `size`: a command takes two. */
+export const controlSize = (size: number): number => Math.max(2, size);
+
 /** Bytes of memory of a shadow control queue: its ring, and a buffer for the command and the ack. */
 export function controlBytes(size: number): number {
-  return shadowBytes(size) + LONGEST + PAGE;
+  return shadowBytes(controlSize(size)) + LONGEST + PAGE;
 }
 
 export interface ShadowControlOptions {
@@ -36,6 +42,8 @@ export interface ShadowControlOptions {
   readonly state: ControlState;
   kick(): void;
   call(): void;
+  /** Told when guest or device have broken the ring; absent: the error goes on to who kicked or called. */
+  readonly broken?: ((error: Error) => void) | undefined;
 }
 
 /**
@@ -45,24 +53,32 @@ export interface ShadowControlOptions {
  */
 export class ShadowControl {
   readonly ring: VhostRing;
+  /** Descriptors and parts of the shadow ring, the latter by I/O address. */
+  readonly size: number;
   readonly parts: QueueParts;
   readonly #options: ShadowControlOptions;
   readonly #guest: DeviceQueue;
   readonly #device: DriverQueue;
   readonly #buffer: number;
   #waiting: { command: ControlCommand; done: (ok: boolean) => void } | null = null;
+  /** The guest's buffer of the command that is under way. */
+  #popped: Chain | null = null;
+  readonly #guard: RingGuard;
+  #isForwarding = false;
 
   constructor(options: ShadowControlOptions) {
     const { ring, features, guest, memory, iova } = options;
-    const { size } = ring;
+    const size = controlSize(ring.size);
     this.ring = ring;
+    this.size = size;
     this.parts = shadowParts(size, iova);
     this.#options = options;
+    this.#guard = new RingGuard(options.broken);
     this.#buffer = shadowBytes(size);
     this.#guest = deviceQueue(false, {
       memory: guest,
       parts: ring.parts,
-      size,
+      size: ring.size,
       features,
       base: ring.base,
     });
@@ -74,19 +90,20 @@ export class ShadowControl {
     });
   }
 
-  /** Where the guest's ring goes on. */
-  get base(): number {
-    return this.#guest.base;
-  }
-
-  /** Sends a command of the VMM's own. @returns whether the device has accepted it, when it has answered */
+  /**
+   * Sends a command of the VMM's own.
+   * @returns whether the device has accepted it, when it has answered
+   * @throws DeviceError EINVAL: no command is so long
+   */
   send(command: ControlCommand): Promise<boolean> {
     return new Promise((resolve) => this.#send(command, resolve));
   }
 
   #send(command: ControlCommand, done: (ok: boolean) => void): void {
     const { memory, iova } = this.#options;
-    const bytes = encodeCommand(command).subarray(0, LONGEST);
+    const bytes = encodeCommand(command);
+    if (bytes.length > LONGEST)
+      throw new DeviceError('EINVAL', `a command of ${bytes.length} bytes for the control queue`);
     memory.bytes.set(bytes, this.#buffer);
     memory.bytes[this.#buffer + LONGEST] = VIRTIO_NET_ACK.ERR;
     const at = iova + this.#buffer;
@@ -97,26 +114,48 @@ export class ShadowControl {
 
   /** The guest has made a command available. */
   forward(): void {
-    if (this.#waiting !== null) return;
-    const chain = this.#guest.pop() ?? this.#waitForKick();
-    if (chain === null) return;
-    const { guest } = this.#options;
-    const parts = chain.readable.map(({ address, length }) => {
-      const bytes = new Uint8Array(Math.min(length, LONGEST));
-      guest.read(address, bytes);
-      return bytes;
-    });
-    const answer = (ok: boolean) => {
-      const [ack] = chain.writable;
-      const value = ok ? VIRTIO_NET_ACK.OK : VIRTIO_NET_ACK.ERR;
-      if (ack !== undefined) guest.write(ack.address, Uint8Array.of(value));
-      this.#guest.push([{ chain, written: ack === undefined ? 0 : 1 }]);
-      if (this.#guest.needsCall()) this.#options.call();
-      this.forward();
-    };
-    const command = parseCommand(Buffer.concat(parts));
-    if (command === null) answer(false);
-    else this.#send(command, answer);
+    // A device that answers at once has its answer taken while commands are being forwarded.
+    if (this.#isForwarding) return;
+    this.#isForwarding = true;
+    try {
+      this.#guard.run(() => {
+        while (this.#waiting === null && this.#next());
+      });
+    } finally {
+      this.#isForwarding = false;
+    }
+  }
+
+  /** Takes the guest's next command. @returns whether there was one */
+  #next(): boolean {
+    this.#popped = this.#guest.pop() ?? this.#waitForKick();
+    if (this.#popped === null) return false;
+    const command = this.#commandIn(this.#popped);
+    if (command === null) this.#answer(false);
+    else this.#send(command, (ok) => this.#answer(ok));
+    return true;
+  }
+
+  /** The command in a buffer; null: there is none, or one that is longer than any. */
+  #commandIn({ readable }: Chain): ControlCommand | null {
+    const bytes = new Uint8Array(Math.min(LONGEST + 1, lengthOf(readable)));
+    if (bytes.length > LONGEST) return null;
+    let at = 0;
+    for (const { address, length } of readable) {
+      this.#options.guest.read(address, bytes.subarray(at, at + length));
+      at += length;
+    }
+    return parseCommand(bytes);
+  }
+
+  #answer(ok: boolean): void {
+    const chain = this.#popped!;
+    const ack = chain.writable.find(({ length }) => length > 0);
+    const value = ok ? VIRTIO_NET_ACK.OK : VIRTIO_NET_ACK.ERR;
+    if (ack !== undefined) this.#options.guest.write(ack.address, Uint8Array.of(value));
+    this.#popped = null;
+    this.#guest.push([{ chain, written: ack === undefined ? 0 : 1 }]);
+    if (this.#guest.needsCall()) this.#options.call();
   }
 
   /** Asks for the guest's next kick. @returns what it has made available before it was asked */
@@ -127,6 +166,13 @@ export class ShadowControl {
 
   /** The device has answered. */
   complete(): void {
+    // Between commands of the VMM's own the guest has to wait.
+    const isGuests = this.#popped !== null;
+    this.#guard.run(() => this.#takeAnswer());
+    if (isGuests) this.forward();
+  }
+
+  #takeAnswer(): void {
     if (this.#device.collect() === null || this.#waiting === null) return;
     const { command, done } = this.#waiting;
     this.#waiting = null;
@@ -134,4 +180,21 @@ export class ShadowControl {
     if (ok) this.#options.state.take(command);
     done(ok);
   }
+
+  /**
+   * The device has stopped: what it has answered is told to the guest, and a command that it has not will be sent
+   * again.
+   * @returns where the guest's ring goes on
+   */
+  end(): number {
+    this.#guard.run(() => this.#takeAnswer());
+    this.#guard.end();
+    if (this.#popped !== null) this.#guest.unpop(1);
+    this.#popped = null;
+    this.#waiting = null;
+    return this.#guest.base;
+  }
 }
+
+const lengthOf = (segments: readonly Segment[]): number =>
+  segments.reduce((sum, { length }) => sum + length, 0);

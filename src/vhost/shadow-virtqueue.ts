@@ -1,3 +1,4 @@
+import { DeviceError } from '../uapi/device.js';
 import type { SharedMemory } from '../uapi/vhost-backend.js';
 import { splitBytes } from '../uapi/virtio.js';
 import {
@@ -12,6 +13,7 @@ import {
   type Segment,
 } from '../virtio/index.js';
 import { flatMemory } from './region-memory.js';
+import { RingGuard } from './ring-guard.js';
 import type { VhostRing } from './virtio-state.js';
 
 const PAGE = 4096;
@@ -38,36 +40,43 @@ export interface ShadowOptions {
   /** Zeroed memory of the shadow ring, `shadowBytes` long, and the I/O address that the device finds it at. */
   readonly memory: SharedMemory;
   readonly iova: number;
-  /** The I/O address of guest memory. */
-  iovaOf(gpa: number, length: number): number;
+  /** Guest memory by I/O address, in pieces. @throws DeviceError EFAULT when there is none */
+  piecesOf(segment: Segment): readonly Segment[];
   /** The device has written guest memory. */
   markDirty(gpa: number, length: number): void;
   /** Notifies the device, and the guest. */
   kick(): void;
   call(): void;
+  /** Told when guest or device have broken the ring; absent: the error goes on to who kicked or called. */
+  readonly broken?: ((error: Error) => void) | undefined;
 }
 
 /**
  * A virtqueue of the VMM between that of the guest and the device: it takes the guest's buffers, shows them to the
  * device in a ring of its own, and gives back what the device has used. So the VMM sees every page that the device
- * writes. Split rings; buffers come back in the order of the guest.
+ * writes. Split rings, and devices that use the buffers of a queue in order: an index is all that is left of them.
+ * A ring that guest or device has broken stands still until it is set up again.
  */
 export class ShadowVirtqueue {
   readonly ring: VhostRing;
-  /** Parts of the shadow ring by I/O address. */
+  /** Descriptors and parts of the shadow ring, the latter by I/O address. */
+  readonly size: number;
   readonly parts: QueueParts;
   readonly #options: ShadowOptions;
   readonly #guest: DeviceQueue;
   readonly #device: DriverQueue;
   readonly #pending = new Map<number, Chain>();
+  readonly #guard: RingGuard;
   #token = 0;
 
   constructor(options: ShadowOptions) {
     const { ring, features, guest, memory, iova } = options;
     const { size } = ring;
     this.ring = ring;
+    this.size = size;
     this.parts = shadowParts(size, iova);
     this.#options = options;
+    this.#guard = new RingGuard(options.broken);
     this.#guest = deviceQueue(false, { memory: guest, parts: ring.parts, size, features, base: ring.base });
     this.#device = driverQueue(false, {
       memory: flatMemory(memory),
@@ -85,41 +94,55 @@ export class ShadowVirtqueue {
 
   /** The guest has made buffers available: shows them to the device, as many as find room. */
   forward(): void {
+    this.#guard.run(() => this.#forward());
+  }
+
+  #forward(): void {
     this.#guest.setNotification(false);
-    for (;;) {
-      this.#show();
+    for (let isFull = false; !isFull; ) {
+      isFull = this.#showAll();
       this.#guest.setNotification(true);
-      const late = this.#guest.pop();
-      if (late === null) break;
+      // Asked for the next kick, the guest may have made some available before it.
+      if (this.#guest.pop() === null) break;
       this.#guest.unpop(1);
-      // The device has no room: its next used buffer makes some.
-      if (late.readable.length + late.writable.length > this.#device.free) break;
     }
     if (this.#device.needsKick()) this.#options.kick();
   }
 
-  #show(): void {
+  /** @returns whether the device has no room for a buffer that waits: its next used one makes some */
+  #showAll(): boolean {
     for (let chain = this.#guest.pop(); chain !== null; chain = this.#guest.pop()) {
-      if (
-        !this.#device.add(this.#translated(chain.readable), this.#translated(chain.writable), this.#token)
-      ) {
-        this.#guest.unpop(1);
-        return;
+      let isShown = false;
+      try {
+        isShown = this.#show(chain);
+      } finally {
+        if (!isShown) this.#guest.unpop(1);
       }
-      this.#pending.set(this.#token++, chain);
+      if (!isShown) return true;
     }
+    return false;
+  }
+
+  #show(chain: Chain): boolean {
+    const readable = this.#translated(chain.readable);
+    const writable = this.#translated(chain.writable);
+    const count = readable.length + writable.length;
+    if (count > this.ring.size)
+      throw new DeviceError('EINVAL', `a buffer of ${count} pieces in a ring of ${this.ring.size}`);
+    if (!this.#device.add(readable, writable, this.#token)) return false;
+    this.#pending.set(this.#token++, chain);
+    return true;
   }
 
   #translated(segments: readonly Segment[]): Segment[] {
-    return segments.map(({ address, length }) => ({
-      address: this.#options.iovaOf(address, length),
-      length,
-    }));
+    return segments.flatMap((segment) => this.#options.piecesOf(segment));
   }
 
   /** The device has used buffers: gives them back to the guest, and takes new ones in their place. */
   complete(): void {
-    if (this.#giveBack() > 0) this.forward();
+    this.#guard.run(() => {
+      if (this.#giveBack() > 0) this.#forward();
+    });
   }
 
   /** Gives back what the device has used; pages that it wrote are marked dirty. @returns how many buffers */
@@ -146,13 +169,16 @@ export class ShadowVirtqueue {
   }
 
   /**
-   * The device has stopped: gives back what it has used, and takes back what it has not.
+   * The device has stopped: gives back what it has used, and takes back what it has not, of which it may have
+   * written a part.
    * @returns where the guest's ring goes on
    */
   end(): number {
-    this.#giveBack();
+    this.#guard.run(() => this.#giveBack());
+    for (const chain of this.#pending.values()) this.#mark(chain, Number.POSITIVE_INFINITY);
     this.#guest.unpop(this.#pending.size);
     this.#pending.clear();
+    this.#guard.end();
     return this.#guest.base;
   }
 }

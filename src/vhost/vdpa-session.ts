@@ -1,3 +1,4 @@
+import { DeviceError, refusalOf } from '../uapi/device.js';
 import { VHOST_ACCESS, VHOST_BACKEND_FEATURES, VHOST_IOTLB } from '../uapi/vhost.js';
 import type { SharedMemory, VhostRegion } from '../uapi/vhost-backend.js';
 import { featureBits, hasFeature, VIRTIO_FEATURES, VIRTIO_STATUS } from '../uapi/virtio.js';
@@ -7,9 +8,11 @@ import type { VhostDeviceOptions } from './device.js';
 import { IovaTree } from './iova-tree.js';
 import { controlBytes, ShadowControl } from './shadow-control.js';
 import { ShadowVirtqueue, shadowBytes } from './shadow-virtqueue.js';
-import type { VhostRing, VirtioState } from './virtio-state.js';
+import { usedIndexOf, type VhostRing, type VirtioState } from './virtio-state.js';
 
-export interface VdpaOptions extends VhostDeviceOptions {
+export interface VdpaOptions extends Omit<VhostDeviceOptions, 'regions'> {
+  /** Guest memory, as it is now. */
+  regions(): readonly VhostRegion[];
   readonly guest: QueueMemory;
   readonly control: ControlState;
   /** The device has written guest memory. */
@@ -35,6 +38,8 @@ const { ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK } = VIRTIO_STATUS;
 const CONTROL_ASID = 1;
 /** I/O addresses of shadow rings begin above all guest memory that there may be. */
 const SHADOW_IOVA = 2 ** 40;
+/** The I/O address of the control queue's memory, behind those of shadow rings and what they show. */
+const CONTROL_IOVA = 2 * SHADOW_IOVA;
 /** Turns that a device gets to answer a control command. */
 const PATIENCE = 10_000;
 
@@ -43,8 +48,12 @@ export class VdpaSession {
   isShadowed = false;
   readonly #options: VdpaOptions;
   #backendFeatures = 0n;
-  #shadows = new Map<number, ShadowVirtqueue>();
+  readonly #shadows = new Map<number, ShadowVirtqueue>();
   #control: ShadowControl | null = null;
+  /** I/O addresses of guest memory while there are shadow virtqueues; null: they are the guest's. */
+  #tree: IovaTree | null = null;
+  /** Memory of the VMM's own that the device reaches, at the I/O address in the place of the guest's. */
+  #own: VhostRegion[] = [];
 
   constructor(options: VdpaOptions) {
     this.#options = options;
@@ -65,24 +74,36 @@ export class VdpaSession {
     return null;
   }
 
+  /**
+   * Starts the device. When that fails it is reset, and no buffer of the guest was taken.
+   * @throws DeviceError of the back end; EIO when it refuses what the guest has set by its control queue
+   */
   async start(state: VirtioState): Promise<void> {
-    const { backend } = this.#options;
+    try {
+      await this.#start(state);
+    } catch (error) {
+      this.#forget();
+      await refusalOf(() => this.#options.backend.setStatus(0));
+      throw error;
+    }
+  }
+
+  async #start(state: VirtioState): Promise<void> {
+    const { backend, regions } = this.#options;
     await backend.setStatus(0);
     await backend.setStatus(ACKNOWLEDGE | DRIVER);
     await backend.setFeatures(state.features | featureBits(VIRTIO_FEATURES.ACCESS_PLATFORM));
     await backend.setBackendFeatures(this.#backendFeatures);
     await backend.setStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK);
-    const tree = new IovaTree(this.isShadowed ? SHADOW_IOVA : undefined);
-    const extra: VhostRegion[] = [];
+    this.#tree = this.isShadowed ? new IovaTree(SHADOW_IOVA) : null;
     const control = state.rings.find(({ index }) => index === state.controlQueue);
-    if (control !== undefined) await this.#makeControl(control, state, extra);
-    if (this.isShadowed) this.#makeShadows(state, tree, extra);
+    const asid = control === undefined ? 0 : await this.#makeControl(control, state);
+    if (this.#tree !== null) this.#makeShadows(state, this.#tree);
     // Where memory of user addresses is; a kernel's device knows it from the process.
-    await backend.setMemTable([...this.#options.regions, ...extra]);
-    for (const { gpa, size, uaddr } of this.#options.regions)
-      await this.#map(0, this.isShadowed ? tree.map(gpa, size) : gpa, size, uaddr);
-    for (const { gpa, size, uaddr } of extra)
-      await this.#map(gpa === this.#controlIova ? CONTROL_ASID : 0, gpa, size, uaddr);
+    await backend.setMemTable([...regions(), ...this.#own]);
+    for (const region of regions()) await this.#mapGuest(region);
+    for (const { gpa, size, uaddr } of this.#own)
+      await this.#map(gpa === CONTROL_IOVA ? asid : 0, gpa, size, uaddr);
     for (const ring of state.rings) await this.#setUp(ring);
     await backend.setStatus(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
     if (control !== undefined) await this.#restore(control);
@@ -90,53 +111,75 @@ export class VdpaSession {
       if (index !== state.controlQueue) await backend.setVringEnable(index, true);
   }
 
-  /** Memory of shadow rings is known to the device by addresses of their own. */
-  readonly #controlIova = SHADOW_IOVA * 2;
+  /** Guest memory is other than it was, while the device works: what is gone is taken away first. */
+  async changeMemory(before: readonly VhostRegion[]): Promise<void> {
+    const { backend, regions } = this.#options;
+    const isIn = (list: readonly VhostRegion[], { gpa, size, uaddr }: VhostRegion) =>
+      list.some((each) => each.gpa === gpa && each.size === size && each.uaddr === uaddr);
+    const now = regions();
+    for (const { gpa, size } of before.filter((region) => !isIn(now, region))) {
+      const iova = this.#tree === null ? gpa : this.#tree.unmap(gpa, size)!;
+      await backend.iotlb({ type: VHOST_IOTLB.INVALIDATE, asid: 0, iova, size, uaddr: 0, perm: 0 });
+    }
+    await backend.setMemTable([...now, ...this.#own]);
+    for (const region of now.filter((each) => !isIn(before, each))) await this.#mapGuest(region);
+  }
 
-  async #makeControl(ring: VhostRing, state: VirtioState, extra: VhostRegion[]): Promise<void> {
-    const { backend, guest, control } = this.#options;
-    const group = await backend.getVringGroup(ring.index);
-    await backend.setGroupAsid(group, CONTROL_ASID);
-    const memory = this.#take(controlBytes(ring.size), this.#controlIova, extra);
+  /** @returns the address space of the control queue: one of its own, where the device has one for it */
+  async #makeControl(ring: VhostRing, state: VirtioState): Promise<number> {
+    const { backend, guest, control, broken } = this.#options;
+    const { index } = ring;
     this.#control = new ShadowControl({
       ring,
       guest,
-      memory,
-      iova: this.#controlIova,
+      memory: this.#take(controlBytes(ring.size), CONTROL_IOVA),
+      iova: CONTROL_IOVA,
       features: queueFeatures(state),
       state: control,
-      kick: () => backend.kick(ring.index),
-      call: () => this.#options.call(ring.index),
+      kick: () => backend.kick(index),
+      call: () => this.#options.call(index),
+      broken: broken && ((error) => broken(index, error)),
     });
+    if (!hasFeature(this.#backendFeatures, VHOST_BACKEND_FEATURES.IOTLB_ASID)) return 0;
+    const group = await backend.getVringGroup(index);
+    for (const other of state.rings)
+      if (other !== ring && (await backend.getVringGroup(other.index)) === group) return 0;
+    await backend.setGroupAsid(group, CONTROL_ASID);
+    return CONTROL_ASID;
   }
 
-  #makeShadows(state: VirtioState, tree: IovaTree, extra: VhostRegion[]): void {
-    const { backend, guest, mark } = this.#options;
+  #makeShadows(state: VirtioState, tree: IovaTree): void {
+    const { backend, guest, mark, broken } = this.#options;
     const features = queueFeatures(state);
     for (const ring of state.rings) {
-      if (ring.index === state.controlQueue) continue;
+      const { index } = ring;
+      if (index === state.controlQueue) continue;
       const size = shadowBytes(ring.size);
       const iova = tree.take(size);
-      const memory = this.#take(size, iova, extra);
       const shadow = new ShadowVirtqueue({
         ring,
         features,
         guest,
-        memory,
+        memory: this.#take(size, iova),
         iova,
-        iovaOf: (gpa, length) => tree.iovaOf(gpa, length),
+        piecesOf: (segment) => tree.piecesOf(segment),
         markDirty: mark,
-        kick: () => backend.kick(ring.index),
-        call: () => this.#options.call(ring.index),
+        kick: () => backend.kick(index),
+        call: () => this.#options.call(index),
+        broken: broken && ((error) => broken(index, error)),
       });
-      this.#shadows.set(ring.index, shadow);
+      this.#shadows.set(index, shadow);
     }
   }
 
-  #take(size: number, iova: number, extra: VhostRegion[]): SharedMemory {
+  #take(size: number, iova: number): SharedMemory {
     const memory = this.#options.allocate(size);
-    extra.push({ gpa: iova, size: memory.bytes.length, uaddr: memory.address, offset: 0, memory });
+    this.#own.push({ gpa: iova, size: memory.bytes.length, uaddr: memory.address, offset: 0, memory });
     return memory;
+  }
+
+  #mapGuest({ gpa, size, uaddr }: VhostRegion): void | Promise<void> {
+    return this.#map(0, this.#tree === null ? gpa : this.#tree.map(gpa, size), size, uaddr);
   }
 
   #map(asid: number, iova: number, size: number, uaddr: number): void | Promise<void> {
@@ -146,9 +189,9 @@ export class VdpaSession {
 
   async #setUp(ring: VhostRing): Promise<void> {
     const { backend, call } = this.#options;
-    const { index, size } = ring;
+    const { index } = ring;
     const shadow = this.#shadowOf(index);
-    await backend.setVringNum(index, size);
+    await backend.setVringNum(index, shadow === null ? ring.size : shadow.size);
     await backend.setVringBase(index, shadow === null ? ring.base : 0);
     const parts: QueueParts = shadow === null ? ring.parts : shadow.parts;
     await backend.setVringAddr(index, { ...parts, logGuestAddr: 0, log: false });
@@ -167,48 +210,65 @@ export class VdpaSession {
     await backend.setVringEnable(index, true);
     for (const command of control.commands()) {
       const ok = await this.#answered(this.#control!.send(command));
-      tell?.({ kind: 'vdpa_cvq_command', class: command.class, command: command.command, ok });
+      const { class: kind, command: number } = command;
+      tell?.({ kind: 'vdpa_cvq_command', class: kind, command: number, ok });
+      if (!ok)
+        throw new DeviceError(
+          'EIO',
+          `the device refuses command ${number} of class ${kind} on its control queue`,
+        );
     }
   }
 
   async #answered(answer: Promise<boolean>): Promise<boolean> {
-    const { settle } = this.#options;
-    let result: boolean | null = null;
-    void answer.then((ok) => {
-      result = ok;
-    });
-    for (let turn = 0; result === null; turn++) {
-      if (turn > PATIENCE) throw new RangeError('the device does not answer a command of the control queue');
-      await settle?.();
+    let isWaiting = true;
+    const end = () => {
+      isWaiting = false;
+    };
+    answer.then(end, end);
+    for (let turn = 0; isWaiting; turn++) {
+      if (turn > PATIENCE)
+        throw new DeviceError('ETIMEDOUT', 'the device does not answer a command of the control queue');
+      await this.#options.settle?.();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    return result;
+    return answer;
   }
 
+  /** @throws DeviceError of the back end, the first one: the device is left alone all the same */
   async stop({ rings }: VirtioState): Promise<void> {
-    const { backend, tell } = this.#options;
-    const suspends = hasFeature(this.#backendFeatures, VHOST_BACKEND_FEATURES.SUSPEND);
-    if (suspends) await backend.suspend();
+    const { backend, tell, guest } = this.#options;
+    const offersSuspend = hasFeature(this.#backendFeatures, VHOST_BACKEND_FEATURES.SUSPEND);
+    const errors = [offersSuspend ? await refusalOf(() => backend.suspend()) : null];
+    const isSuspended = offersSuspend && errors[0] === null;
+    // Only of a device that does nothing any more can be read how far it came.
+    if (!isSuspended) errors.push(await refusalOf(() => backend.setStatus(0)));
     for (const ring of rings) {
-      const shadow = this.#shadows.get(ring.index);
-      const known = shadow?.end() ?? (this.#control?.ring === ring ? this.#control.base : undefined);
+      const { index } = ring;
+      const known = this.#shadowOf(index)?.end();
       if (known !== undefined) {
         ring.base = known;
-        const { index } = ring;
         tell?.({ kind: 'vring_base_read', interface: 'vdpa', index, num: known, shadow: true });
-      } else if (suspends) ring.base = await backend.getVringBase(ring.index);
-      else ring.base = this.#usedIndex(ring);
+        continue;
+      }
+      const read = async () => {
+        ring.base = await backend.getVringBase(index);
+      };
+      const error = isSuspended ? await refusalOf(read) : null;
+      if (!isSuspended || error !== null) ring.base = usedIndexOf(ring, guest);
+      errors.push(error);
     }
-    await backend.setStatus(0);
-    this.#shadows.clear();
-    this.#control = null;
+    if (isSuspended) errors.push(await refusalOf(() => backend.setStatus(0)));
+    this.#forget();
+    const first = errors.find((error) => error !== null);
+    if (first) throw first;
   }
 
-  /** Without SUSPEND the index is that of the used ring: what was in flight is done again. */
-  #usedIndex({ parts }: VhostRing): number {
-    const word = new Uint8Array(2);
-    this.#options.guest.read(parts.used + 2, word);
-    return word[0]! | (word[1]! << 8);
+  #forget(): void {
+    this.#shadows.clear();
+    this.#control = null;
+    this.#tree = null;
+    this.#own = [];
   }
 
   /** Whether the device has a ring of the VMM in the place of the guest's. */

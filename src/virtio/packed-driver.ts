@@ -1,5 +1,6 @@
 import { PackedDesc, RING_EVENT_FLAGS, VRING_DESC_F } from '../uapi/virtio.js';
 import { DESC_BYTES, DescriptorReader } from './chain.js';
+import { IndirectTables } from './indirect-tables.js';
 import { MemoryWords } from './memory-words.js';
 import { PackedIndex } from './packed-index.js';
 import type { DriverQueue, DriverQueueOptions, DriverQueueState, GivenBuffer, Segment } from './queue.js';
@@ -13,6 +14,7 @@ export class PackedDriverQueue implements DriverQueue {
   readonly #avail: PackedIndex;
   readonly #used: PackedIndex;
   readonly #ids: number[];
+  readonly #tables: IndirectTables;
   readonly #given = new Map<number, GivenBuffer>();
   #free: number;
   /** Descriptors that were made available since the device was last notified. */
@@ -24,6 +26,7 @@ export class PackedDriverQueue implements DriverQueue {
     this.size = size;
     this.#options = options;
     this.#words = new MemoryWords(memory);
+    this.#tables = new IndirectTables(options);
     this.#descriptors = new DescriptorReader(memory);
     this.#avail = PackedIndex.of(size, state?.avail ?? 0x8000);
     this.#used = PackedIndex.of(size, state?.used ?? 0x8000);
@@ -55,28 +58,37 @@ export class PackedDriverQueue implements DriverQueue {
 
   add(readable: readonly Segment[], writable: readonly Segment[], token: number): boolean {
     const segments = [...readable, ...writable];
-    if (segments.length === 0 || segments.length > this.#free) return false;
+    const isIndirect = this.#tables.takes(segments.length);
+    const count = isIndirect ? 1 : segments.length;
+    if (count === 0 || count > this.#free) return false;
     const id = this.#ids.shift()!;
-    const place = PackedIndex.of(this.size, this.#avail.word);
-    const descriptors: number[] = [];
-    const writes = segments.map(({ address, length }, index) => {
-      const flags =
-        (index + 1 < segments.length ? VRING_DESC_F.NEXT : 0) |
-        (index < readable.length ? 0 : VRING_DESC_F.WRITE) |
-        place.availableFlags;
-      const at = this.#options.parts.desc + place.at * DESC_BYTES;
-      descriptors.push(place.at);
-      place.advance(1);
-      return { at, bytes: PackedDesc.encode({ addr: BigInt(address), len: length, id, flags }) };
-    });
-    // The device looks at the first one: it comes last.
-    for (const { at, bytes } of writes.toReversed()) this.#options.memory.write(at, bytes);
-    this.#avail.advance(segments.length);
-    this.#free -= segments.length;
-    this.#untold += segments.length;
+    const write = (index: number) => (index < readable.length ? 0 : VRING_DESC_F.WRITE);
+    if (isIndirect) {
+      const table = this.#tables.write(id, segments, (segment, index) => encode(segment, 0, write(index)));
+      this.#put([encode(table, id, VRING_DESC_F.INDIRECT | this.#avail.availableFlags)]);
+    } else {
+      const place = PackedIndex.of(this.size, this.#avail.word);
+      const bytes = segments.map((segment, index) => {
+        const next = index + 1 < count ? VRING_DESC_F.NEXT : 0;
+        const flags = next | write(index) | place.availableFlags;
+        place.advance(1);
+        return encode(segment, id, flags);
+      });
+      this.#put(bytes);
+    }
+    const descriptors = Array.from({ length: count }, (_, index) => this.#avail.after(index));
+    this.#avail.advance(count);
+    this.#free -= count;
+    this.#untold += count;
     const room = writable.reduce((sum, { length }) => sum + length, 0);
     this.#given.set(id, { id, token, descriptors, room });
     return true;
+  }
+
+  /** Puts descriptors into the ring. The device looks at the first one: it comes last. */
+  #put(descriptors: readonly Uint8Array[]): void {
+    for (const [index, bytes] of [...descriptors.entries()].toReversed())
+      this.#options.memory.write(this.#options.parts.desc + this.#avail.after(index) * DESC_BYTES, bytes);
   }
 
   needsKick(): boolean {
@@ -113,4 +125,8 @@ export class PackedDriverQueue implements DriverQueue {
     const wanted = features.eventIdx ? RING_EVENT_FLAGS.DESC : RING_EVENT_FLAGS.ENABLE;
     this.#words.setU16(parts.avail + 2, on ? wanted : RING_EVENT_FLAGS.DISABLE);
   }
+}
+
+function encode({ address, length }: Segment, id: number, flags: number): Uint8Array {
+  return PackedDesc.encode({ addr: BigInt(address), len: length, id, flags });
 }

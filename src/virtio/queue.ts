@@ -113,6 +113,11 @@ export interface DriverQueueState {
 export interface DriverQueueOptions extends QueueOptions {
   /** The driver goes on with a queue that it has known before; absent: the queue begins, and its memory is zero. */
   readonly state?: DriverQueueState;
+  /**
+   * Memory for as many indirect tables as the queue has descriptors, each of `entries` descriptors of 16 bytes. With
+   * INDIRECT_DESC a buffer of several segments that fits into a table goes into one; absent: none does.
+   */
+  readonly tables?: { readonly address: number; readonly entries: number };
 }
 
 /** The driver's side of a virtqueue. */
@@ -122,7 +127,10 @@ export interface DriverQueue {
   readonly size: number;
   /** Descriptors that are free. */
   readonly free: number;
-  /** Makes a buffer available; false when it does not fit. `token` comes back from `collect`. */
+  /**
+   * Makes a buffer available; false when it does not fit, which it never does with more segments than the queue has
+   * descriptors. `token` comes back from `collect`.
+   */
   add(readable: readonly Segment[], writable: readonly Segment[], token: number): boolean;
   /** Whether the device wants to be notified of what was added since the last time this was asked. */
   needsKick(): boolean;

@@ -1,5 +1,6 @@
 import { AVAIL, USED, VRING_DESC_F, VRING_F, VringDesc } from '../uapi/virtio.js';
 import { DESC_BYTES, passed } from './chain.js';
+import { IndirectTables } from './indirect-tables.js';
 import { MemoryWords } from './memory-words.js';
 import type { DriverQueue, DriverQueueOptions, DriverQueueState, GivenBuffer, Segment } from './queue.js';
 
@@ -9,6 +10,7 @@ export class SplitDriverQueue implements DriverQueue {
   readonly #options: DriverQueueOptions;
   readonly #words: MemoryWords;
   readonly #free: number[];
+  readonly #tables: IndirectTables;
   readonly #given = new Map<number, GivenBuffer>();
   #avail = 0;
   #kicked = 0;
@@ -20,6 +22,7 @@ export class SplitDriverQueue implements DriverQueue {
     this.size = size;
     this.#options = options;
     this.#words = new MemoryWords(memory);
+    this.#tables = new IndirectTables(options);
     this.#free = state ? [...state.free] : Array.from({ length: size }, (_, index) => index);
     if (state === undefined) return;
     for (const given of state.given) this.#given.set(given.id, given);
@@ -46,19 +49,29 @@ export class SplitDriverQueue implements DriverQueue {
 
   add(readable: readonly Segment[], writable: readonly Segment[], token: number): boolean {
     const segments = [...readable, ...writable];
-    if (segments.length === 0 || segments.length > this.#free.length) return false;
-    const descriptors = this.#free.splice(0, segments.length);
-    for (const [index, { address, length }] of segments.entries()) {
-      const next = descriptors[index + 1];
-      const flags =
-        (next === undefined ? 0 : VRING_DESC_F.NEXT) | (index < readable.length ? 0 : VRING_DESC_F.WRITE);
-      const bytes = VringDesc.encode({ addr: BigInt(address), len: length, flags, next: next ?? 0 });
-      this.#options.memory.write(this.#options.parts.desc + descriptors[index]! * DESC_BYTES, bytes);
+    const isIndirect = this.#tables.takes(segments.length);
+    const count = isIndirect ? 1 : segments.length;
+    if (count === 0 || count > this.#free.length) return false;
+    const descriptors = this.#free.splice(0, count);
+    const head = descriptors[0]!;
+    const write = (index: number) => (index < readable.length ? 0 : VRING_DESC_F.WRITE);
+    if (isIndirect) {
+      const table = this.#tables.write(head, segments, (segment, index) =>
+        encode(segment, write(index), index + 1 < segments.length ? index + 1 : null),
+      );
+      this.#put(head, encode(table, VRING_DESC_F.INDIRECT, null));
+    } else {
+      for (const [index, segment] of segments.entries())
+        this.#put(descriptors[index]!, encode(segment, write(index), descriptors[index + 1] ?? null));
     }
     const room = writable.reduce((sum, { length }) => sum + length, 0);
-    this.#given.set(descriptors[0]!, { id: descriptors[0]!, token, descriptors, room });
-    this.#offer(descriptors[0]!);
+    this.#given.set(head, { id: head, token, descriptors, room });
+    this.#offer(head);
     return true;
+  }
+
+  #put(descriptor: number, bytes: Uint8Array): void {
+    this.#options.memory.write(this.#options.parts.desc + descriptor * DESC_BYTES, bytes);
   }
 
   #offer(head: number): void {
@@ -111,4 +124,9 @@ export class SplitDriverQueue implements DriverQueue {
     // An index that was just passed is not passed again for a whole round.
     else this.#words.setU16(parts.avail + AVAIL.event(this.size), (this.#used - 1) & 0xffff);
   }
+}
+
+function encode({ address, length }: Segment, flags: number, next: number | null): Uint8Array {
+  const more = next === null ? 0 : VRING_DESC_F.NEXT;
+  return VringDesc.encode({ addr: BigInt(address), len: length, flags: flags | more, next: next ?? 0 });
 }

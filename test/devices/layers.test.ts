@@ -14,7 +14,7 @@ function imports(file: string): { type: boolean; from: string }[] {
 /** A device is built as a vendor's is: of the public entry points, and of its own files. */
 test.each(FILES)('devices/%s imports what is below it', (file) => {
   for (const { type, from } of imports(file)) {
-    const entry = /^stopcopy\/(machines|uapi|stream|vmstate|target)$/.test(from);
+    const entry = /^stopcopy\/(machines|uapi|stream|vmstate|target|virtio|vhost)$/.test(from);
     const vocabulary = /^stopcopy\/(trace|migrate)$/.test(from) && type;
     // A lab is a VMM: it has slots.
     const slots = file.startsWith('lab/') && from === 'stopcopy/migrate';

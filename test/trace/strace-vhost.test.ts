@@ -277,6 +277,22 @@ describe('a vhost-user socket', () => {
     expect(tally(read as never)).toEqual({ vhost_open: 1, vhost_message: 1 });
   });
 
+  it('a child that closes its copy ends nothing', () => {
+    const read = events(
+      `10 ${GET_FEATURES}`,
+      '10 fork() = 11',
+      '11 close(3) = 0',
+      `10 ${GET_FEATURES}`,
+      '10 close(3) = 0',
+    );
+    expect(read.map(({ kind }) => kind)).toEqual([
+      'vhost_open',
+      'vhost_message',
+      'vhost_message',
+      'vhost_close',
+    ]);
+  });
+
   it('seen from the front end, an end of file means that the back end is lost', () => {
     const send = GET_FEATURES.replace('recvmsg', 'sendmsg');
     expect(events(send, 'recvmsg(3, {}, 0) = 0', 'close(3) = 0').at(-1)).toMatchObject({

@@ -6,10 +6,12 @@ import {
   type Chain,
   type DeviceQueue,
   type DeviceQueueOptions,
+  type DriverQueueState,
   deviceQueue,
   driverQueue,
   type QueueMemory,
   type QueueOptions,
+  type Segment,
 } from '../../src/virtio/index.js';
 
 /** Memory from address 0. */
@@ -44,6 +46,24 @@ function ringOf(packed: boolean, size: number, eventIdx: boolean) {
   return { memory, options, base: packed ? 0x8000_8000 : 0 };
 }
 
+/** A ring that has been in use for long: both sides stand at the same place, and nothing is under way. */
+function ringAt(packed: boolean, size: number, eventIdx: boolean, begin: number) {
+  const ring = ringOf(packed, size, eventIdx);
+  const free = Array.from({ length: size }, (_, n) => n);
+  const { avail, used } = ring.options.parts;
+  const at = packed ? (begin % size) | (begin & 0x8000) : begin;
+  const state: DriverQueueState = {
+    ...{ free, given: [], avail: at, used: at },
+    ...{ kicked: packed ? 0 : at, calls: true },
+  };
+  if (!packed)
+    for (const place of [avail, used]) ring.memory.write(place + USED.idx, Uint8Array.of(at & 0xff, at >> 8));
+  return { ...ring, base: packed ? (at | (at << 16)) >>> 0 : at, state };
+}
+
+const segments = (address: number, count: number, length: number): Segment[] =>
+  Array.from({ length: count }, (_, n) => ({ address: address + n * 64, length: length + n }));
+
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant('add' as const), out: fc.nat(3), in: fc.nat(3) }) },
   {
@@ -55,7 +75,7 @@ const step = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constant('unpop' as const), count: fc.integer({ min: 1, max: 3 }) }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'driver-restart' as const) }) },
 );
 
 describe.each([
@@ -63,78 +83,93 @@ describe.each([
   ['packed', true, fc.constantFrom(1, 2, 3, 7, 16, 31)],
 ] as const)('%s', (_, packed, sizes) => {
   test('nothing is lost, doubled or reordered, and each write is told', () => {
+    let [inTables, wraps] = [0, 0];
     fc.assert(
       fc.property(
         sizes,
         fc.boolean(),
+        fc.boolean(),
+        fc.oneof(fc.nat(0xffff), fc.integer({ min: 0xfff0, max: 0xffff })),
         fc.array(step, { minLength: 20, maxLength: 200 }),
-        (size, eventIdx, steps) => {
-          const { memory, options, base } = ringOf(packed, size, eventIdx);
-          const told = new Uint8Array(memory.bytes.length);
-          const wrote: DeviceQueueOptions['wrote'] = (what, offset, length) => {
-            const from = what === 'desc' ? options.parts.desc : options.parts.used;
-            told.fill(1, from + offset, from + offset + length);
+        (size, eventIdx, hasTables, begin, steps) => {
+          const { memory, options, base, state } = ringAt(packed, size, eventIdx, begin);
+          const tables = hasTables ? { tables: { address: 0xc000, entries: 4 } } : {};
+          const writes: [number, number][] = [];
+          const told: [number, number][] = [];
+          const watched: QueueMemory = {
+            read: (address, into) => memory.read(address, into),
+            write: (address, bytes) => {
+              memory.write(address, bytes);
+              writes.push([address, bytes.length]);
+            },
           };
-          let driver = driverQueue(packed, options);
-          let device: DeviceQueue = deviceQueue(packed, { ...options, base, wrote });
-          const given: { token: number; room: number }[] = [];
+          const wrote: DeviceQueueOptions['wrote'] = (what, offset, length) => {
+            told.push([(what === 'desc' ? options.parts.desc : options.parts.used) + offset, length]);
+          };
+          const deviceOptions = { ...options, memory: watched, wrote };
+          let driver = driverQueue(packed, { ...options, ...tables, state });
+          let device: DeviceQueue = deviceQueue(packed, { ...deviceOptions, base });
+          const given: { token: number; out: Segment[]; into: Segment[] }[] = [];
           const returned: { token: number; length: number }[] = [];
           let [token, collected] = [0, 0];
-          const watched = (work: () => void) => {
-            told.fill(0);
-            const before = memory.bytes.slice();
-            work();
-            for (let at = 0; at < before.length; at++)
-              if (memory.bytes[at] !== before[at]) expect(told[at], `byte ${at} was told`).toBe(1);
+          const take = () => {
+            const chain = device.pop();
+            if (chain === null) return null;
+            const { out, into } = given[device.taken - 1 + takenBefore]!;
+            expect([...chain.readable]).toEqual(out);
+            expect([...chain.writable]).toEqual(into);
+            const isInTable = hasTables && out.length + into.length > 1 && out.length + into.length <= size;
+            expect(chain.descriptors).toBe(
+              isInTable && out.length + into.length <= 4 ? 1 : out.length + into.length,
+            );
+            if (chain.descriptors < out.length + into.length) inTables++;
+            return chain;
+          };
+          let takenBefore = 0;
+          const collect = () => {
+            for (let next = driver.collect(); next !== null; next = driver.collect())
+              expect(next).toEqual(returned[collected++]);
           };
           for (const each of steps) {
             if (each.do === 'add') {
-              const out = Array.from({ length: each.out }, (_x, n) => ({
-                address: 0x8000 + n * 16,
-                length: 7 + n,
-              }));
-              const into = Array.from({ length: each.in }, (_x, n) => ({
-                address: 0x9000 + n * 64,
-                length: 33 + n,
-              }));
-              if (driver.add(out, into, token)) {
-                const room = into.reduce((sum, { length }) => sum + length, 0);
-                given.push({ token: token++, room });
+              const out = segments(0x8000, each.out, 7);
+              const into = segments(0x9000, each.in, 33);
+              if (driver.add(out, into, token)) given.push({ token: token++, out, into });
+              else if (each.out + each.in > 0) expect(driver.free).toBeLessThan(each.out + each.in);
+            } else if (each.do === 'work') {
+              const used: { chain: Chain; written: number }[] = [];
+              for (let n = 0; n < each.count; n++) {
+                const chain = take();
+                if (chain === null) break;
+                const room = chain.writable.reduce((sum, { length }) => sum + length, 0);
+                const written = room === 0 ? 0 : (n * 29) % (room + 1);
+                returned.push({ token: given[returned.length]!.token, length: written });
+                used.push({ chain, written });
               }
-            } else if (each.do === 'work')
-              watched(() => {
-                const used: { chain: Chain; written: number }[] = [];
-                for (let n = 0; n < each.count; n++) {
-                  const chain = device.pop();
-                  if (chain === null) break;
-                  const next = given[returned.length]!;
-                  const room = chain.writable.reduce((sum, { length }) => sum + length, 0);
-                  expect(room).toBe(next.room);
-                  returned.push({ token: next.token, length: room });
-                  used.push({ chain, written: room });
-                }
-                device.push(used);
-                device.setNotification(each.count % 2 === 0);
-              });
-            else if (each.do === 'unpop') {
+              device.push(used);
+              device.setNotification(each.count % 2 === 0);
+              expect(device.returned).toBe(device.taken);
+            } else if (each.do === 'unpop') {
               let popped = 0;
-              while (popped < each.count && device.pop() !== null) popped++;
+              while (popped < each.count && take() !== null) popped++;
               device.unpop(popped);
-            } else if (each.do === 'restart')
-              device = deviceQueue(packed, { ...options, base: device.base, wrote });
-            else if (each.do === 'driver-restart')
-              driver = driverQueue(packed, { ...options, state: structuredClone(driver.state) });
-            else
-              for (let next = driver.collect(); next !== null; next = driver.collect())
-                expect(next).toEqual(returned[collected++]);
+            } else if (each.do === 'restart') {
+              takenBefore += device.taken;
+              device = deviceQueue(packed, { ...deviceOptions, base: device.base });
+            } else if (each.do === 'driver-restart')
+              driver = driverQueue(packed, { ...options, ...tables, state: structuredClone(driver.state) });
+            else collect();
           }
-          for (let next = driver.collect(); next !== null; next = driver.collect())
-            expect(next).toEqual(returned[collected++]);
+          collect();
           expect(collected).toBe(returned.length);
+          expect(told).toEqual(writes);
+          if (device.base < base) wraps++;
         },
       ),
       { numRuns: 300 },
     );
+    expect(inTables).toBeGreaterThan(50);
+    expect(wraps).toBeGreaterThan(5);
   });
 
   test('a side that waits is told: with kicks and calls as they are asked for, traffic never stands still', () => {

@@ -19,10 +19,10 @@ With --vfio-user, serves a mock device as a vfio-user server, to one client afte
 -device vfio-user-pci, stopcopy test --target vfio-user:PATH, or a client of your own. Migration is
 part of it. Every client finds the device in RUNNING, as after an open.
 
-With --vhost-user, serves virtio-net as a vhost-user back end, to one front end after another: QEMU's
--netdev vhost-user, whose guest memory has to be shared. At the other end of the wire is a host that
-answers ARP for 192.168.76.1, and ping, and sends UDP datagrams back. The dirty log and the transfer
-of device state are part of it. virtio-net?queues=N has N pairs of queues.
+With --vhost-user, serves virtio-net as a vhost-user back end, to one front end after another:
+QEMU's -netdev vhost-user, whose guest memory has to be shared. At the other end of the wire is a
+host that answers ARP for 192.168.76.1, and ping, and sends UDP datagrams back. The dirty log and
+the transfer of device state are part of it. virtio-net?queues=N has N pairs of queues.
 
 Only the owner of the socket can connect.
 
@@ -47,7 +47,8 @@ Examples:
   qemu-system-x86_64 ... \\
     -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/run/vf.sock"}}'
   stopcopy serve --device virtio-net --vhost-user /run/net.sock
-  qemu-system-x86_64 ... -object memory-backend-memfd,id=m,size=1G,share=on -machine memory-backend=m \\
+  qemu-system-x86_64 ... -object memory-backend-memfd,id=m,size=1G,share=on \\
+    -machine memory-backend=m \\
     -chardev socket,id=c,path=/run/net.sock -netdev vhost-user,id=n,chardev=c \\
     -device virtio-net-pci,netdev=n`;
 

@@ -111,9 +111,11 @@ export class VhostNames {
    */
   vdpaInit(pointer: string, vdpa: string, shared = vdpa): { name: string; first: boolean } {
     const found = this.#vdpas.get(shared) ?? backEnd(`vhost-vdpa ${shared}`);
-    remember(this.#devs, pointer, found);
-    remember(this.#vdpas, vdpa, found);
-    remember(this.#vdpas, shared, found);
+    if (shared.length <= MAX_POINTER) {
+      remember(this.#devs, pointer, found);
+      remember(this.#vdpas, vdpa, found);
+      remember(this.#vdpas, shared, found);
+    }
     if (found.devs === 0) found.status = 0;
     return { name: found.name, first: found.devs++ === 0 };
   }

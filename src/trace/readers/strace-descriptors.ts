@@ -43,17 +43,18 @@ export class Descriptors {
 
   /** `fork`, `vfork`, `clone`, `clone3` has returned in the parent. */
   forked(parent: number, child: number, shared: boolean): void {
-    put(this.#groups, child, shared ? this.#group(parent) : child, LIMIT);
+    put(this.#groups, child, shared ? this.process(parent) : child, LIMIT);
   }
 
-  #group(thread: number): number {
+  /** The process of a thread. */
+  process(thread: number): number {
     return this.#groups.get(thread) ?? 0;
   }
 
   /** The descriptor that a call is made on; `path` is known with `-y`. */
   used(fd: number, path: string | undefined, thread: number): Descriptor | undefined {
     const known = this.#open.get(fd) ?? (path === undefined ? undefined : this.opened(fd, path, thread));
-    if (known !== undefined) known.group = this.#group(thread);
+    if (known !== undefined) known.group = this.process(thread);
     return known;
   }
 
@@ -68,7 +69,7 @@ export class Descriptors {
   }
 
   put(fd: number, made: Making, thread: number): Descriptor {
-    const descriptor: Descriptor = { ...made, device: this.#named(made), group: this.#group(thread) };
+    const descriptor: Descriptor = { ...made, device: this.#named(made), group: this.process(thread) };
     put(this.#open, fd, descriptor, LIMIT);
     return descriptor;
   }
@@ -90,7 +91,7 @@ export class Descriptors {
   /** What was closed, when this was the last descriptor of it. */
   closed(fd: number, thread: number): Descriptor | undefined {
     const descriptor = this.#open.get(fd);
-    if (descriptor === undefined || descriptor.group !== this.#group(thread)) return undefined;
+    if (descriptor === undefined || descriptor.group !== this.process(thread)) return undefined;
     this.#open.delete(fd);
     return [...this.#open.values()].includes(descriptor) ? undefined : descriptor;
   }

@@ -129,6 +129,8 @@ interface Socket {
   readonly received: Direction;
   readonly sent: Direction;
   ended: boolean;
+  /** The process that uses it: what a fork of it closes stays open. */
+  process: number;
 }
 
 /**
@@ -139,8 +141,8 @@ export class VhostUserSockets {
   readonly #sockets = new Map<number, Socket>();
   seen = false;
 
-  /** The events of a call on a descriptor. */
-  call(call: StraceCall, fd: number, at: At): TraceEvent[] {
+  /** The events of a call on a descriptor, by one process. */
+  call(call: StraceCall, fd: number, process: number, at: At): TraceEvent[] {
     const receives = RECEIVES.has(call.name);
     if ((!receives && !SENDS.has(call.name)) || call.errno !== 0) return [];
     const known = this.#sockets.get(fd);
@@ -152,14 +154,15 @@ export class VhostUserSockets {
     const chunk = { ...transfer, length: call.ret, at };
     const socket = known ?? this.#found(chunk, fd, receives);
     if (socket === undefined) return [];
+    socket.process = process;
     const opened: TraceEvent[] =
       known === undefined ? [{ kind: 'vhost_open', ...at, device: socket.device, interface: 'user' }] : [];
     return [...opened, ...this.#messages(socket, chunk, receives)];
   }
 
-  closed(fd: number, at: At): TraceEvent[] {
+  closed(fd: number, process: number, at: At): TraceEvent[] {
     const socket = this.#sockets.get(fd);
-    if (socket === undefined) return [];
+    if (socket === undefined || socket.process !== process) return [];
     this.#sockets.delete(fd);
     const lost = socket.ended && !socket.isBackEnd;
     return [{ kind: 'vhost_close', ...at, device: socket.device, interface: 'user', lost }];
@@ -178,6 +181,7 @@ export class VhostUserSockets {
       received: new Direction(),
       sent: new Direction(),
       ended: false,
+      process: 0,
     };
     put(this.#sockets, fd, socket, LIMIT);
     this.seen = true;

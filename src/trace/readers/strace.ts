@@ -138,14 +138,18 @@ class Strace {
       closed?.kind === 'vhost'
         ? [{ kind: 'vhost_close', ...at, device: closed.device, interface: closed.via }]
         : [];
-    return [...this.vfio.closed(fd, at), ...vhost, ...this.sockets.closed(fd, at)];
+    return [...this.vfio.closed(fd, at), ...vhost, ...this.sockets.closed(fd, this.#process(at), at)];
+  }
+
+  #process(at: At): number {
+    return this.#descriptors.process(at.thread ?? 0);
   }
 
   #transfer(call: StraceCall, fd: number, at: At): TraceEvent[] {
     const on = this.#descriptors.used(fd, call.path, at.thread ?? 0);
     if (on?.kind === 'vhost')
       return call.name === 'write' ? vhostWrite(call, on.via, { ...at, device: on.device }) : [];
-    return on === undefined ? this.sockets.call(call, fd, at) : [];
+    return on === undefined ? this.sockets.call(call, fd, this.#process(at), at) : [];
   }
 
   #ioctl(call: StraceCall & { request: StraceIoctl }, fd: number, at: At): TraceEvent[] {
