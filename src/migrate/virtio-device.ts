@@ -60,6 +60,8 @@ export class VirtioDevice {
       allocate: (bytes) => this.#allocate(bytes),
       call: (index) => this.#calls.add(index),
       settle: () => machine.tick(),
+      broken: (index, { message }) =>
+        this.tell({ kind: 'guest_check', works: false, what: `ring ${index} is broken: ${message}` }),
       beforeWrite: (address, length) => options.beforeWrite(address, length),
       tell: (event) => this.tell(event as DeviceBody),
     });

@@ -294,9 +294,9 @@ class LogBook {
   /** Whether used elements go on at the beginning of the ring, in the run that came to its end. */
   #wraps(backEnd: BackEnd, { what, address, length }: EventOf<'vhost_write'>, index: number): boolean {
     const ring = backEnd.state.rings.get(index);
-    if (ring?.num === undefined || typeof address !== 'number' || typeof ring.logGuestAddr !== 'number')
-      return false;
-    const offset = address - ring.logGuestAddr;
+    if (ring?.num === undefined || ring.logGuestAddr === undefined) return false;
+    const offset = Number(address) - Number(ring.logGuestAddr);
+    if (!Number.isSafeInteger(offset)) return false;
     const wrapped = what === 'used' && offset === USED.ring && ring.usedEnd === USED.event(ring.num);
     if (what === 'used') ring.usedEnd = offset + length;
     else if (what === 'used_idx') ring.usedEnd = undefined;

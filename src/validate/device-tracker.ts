@@ -1,5 +1,5 @@
 import { CAPABILITY_SETS, type CapabilitySet, capabilitiesOfFlags } from '../machines/index.js';
-import type { DeviceView } from '../rules/rule.js';
+import type { DeviceView, Rule } from '../rules/rule.js';
 import type { EventKind, EventOf, TraceEvent } from '../trace/event.js';
 import type { MigState } from '../uapi/vfio.js';
 import type { VhostInterface } from '../uapi/vhost-backend.js';
@@ -109,6 +109,8 @@ export class DeviceTracker implements DeviceView {
   #device: Alternatives | undefined;
   readonly seen = new Set<EventKind>();
   readonly watchers: Handlers;
+  /** Rules whose watch over this device has begun. */
+  readonly watched = new Set<Rule>();
   /** The trace shows the device being opened, so machines start in their initial state. */
   opened = false;
   /** Over which interface of vhost it was spoken to. */

@@ -23,6 +23,8 @@ export class Engine implements Listener {
   readonly #refusals: RefusalRules;
   readonly #traceHandlers: Handlers;
   readonly #ends: (() => void)[] = [];
+  /** What the watch of each rule over a device listens to. */
+  readonly #listens = new Map<Rule, ReadonlySet<string>>();
   #last: HostTracker | null = null;
 
   constructor(
@@ -116,18 +118,43 @@ export class Engine implements Listener {
     return this.#start((rule) => rule.host?.(host, this.#scope(rule, witnesses)));
   }
 
+  /**
+   * The first device shows which kinds the watch of each rule listens to. A later one gets a watch when an event of
+   * its kinds comes: most devices are of one interface, and a trace may have thousands.
+   */
   watchDevice(device: DeviceTracker): Handlers {
+    const handlers: Handlers = new Map();
+    if (this.#listens.size > 0) return handlers;
+    for (const rule of this.#rules) {
+      const watch = this.#watchOf(rule, device);
+      if (watch === undefined) continue;
+      this.#listens.set(rule, new Set(Object.keys(watch)));
+      this.#enter(watch, handlers);
+      device.watched.add(rule);
+    }
+    return handlers;
+  }
+
+  #watchOf(rule: Rule, device: DeviceTracker): Watch | undefined {
     const witnesses = [device, device.host];
-    return this.#start((rule) =>
-      rule.device?.(
-        device,
-        this.#scope(rule, () => witnesses),
-      ),
+    return rule.device?.(
+      device,
+      this.#scope(rule, () => witnesses),
     );
+  }
+
+  /** Starts the watches of a device that listen to this kind and are not started yet. */
+  #startFor(device: DeviceTracker, kind: EventKind): void {
+    for (const [rule, kinds] of this.#listens) {
+      if (!kinds.has(kind) || device.watched.has(rule)) continue;
+      device.watched.add(rule);
+      this.#enter(this.#watchOf(rule, device) ?? {}, device.watchers);
+    }
   }
 
   deviceSteps(device: DeviceTracker, kind: EventKind): Steps {
     const { host } = device;
+    this.#startFor(device, kind);
     const project = DEVICE_PROJECTION[kind] as Projected<DeviceTracker> | undefined;
     return [
       project && ((event: TraceEvent) => project(device, event as never)),
@@ -166,14 +193,16 @@ export class Engine implements Listener {
     const handlers: Handlers = new Map();
     for (const rule of this.#rules) {
       const watch = watchOf(rule);
-      if (!watch) continue;
-      for (const [kind, handler] of Object.entries(watch)) {
-        if (kind === 'end') this.#ends.push(handler as () => void);
-        else
-          handlers.set(kind as EventKind, [...(handlers.get(kind as EventKind) ?? []), handler as Handler]);
-      }
+      if (watch) this.#enter(watch, handlers);
     }
     return handlers;
+  }
+
+  #enter(watch: Watch, handlers: Handlers): void {
+    for (const [kind, handler] of Object.entries(watch)) {
+      if (kind === 'end') this.#ends.push(handler as () => void);
+      else getOrAdd(handlers, kind as EventKind, () => [] as Handler[]).push(handler as Handler);
+    }
   }
 }
 

@@ -39,9 +39,9 @@ and judged by the validator too, and what fails is shrunk to the shortest sequen
 A device under test is stopped, reset and loaded over and over: give it no work that matters. Every
 call of a test has --timeout to come back; one that does not ends the run.
 
-A vhost back end is driven as a VMM and a guest do: negotiation, rings, frames, dirty logging, stop and
-start, device state; each case on a connection of its own. KVM is held against the machines of its
-dirty log over random sequences.
+A vhost back end is driven as a VMM and a guest do: negotiation, rings, frames, dirty logging, stop
+and start, device state; each case on a connection of its own. KVM is held against the machines of
+its dirty log over random sequences.
 
 A report of --json on a VFIO device is a suite of its shrunk sequences: --suite report.json runs them again.
 
