@@ -21,4 +21,4 @@ export { openTarget } from './open-target.js';
 export { isVhostTarget, openVhostTarget } from './open-vhost-target.js';
 export { SaveStream } from './save-stream.js';
 export { Uart } from './uart/uart.js';
-export { UserFace } from './virtio-net/user-face.js';
+export * from './virtio-net/index.js';

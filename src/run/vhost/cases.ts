@@ -284,7 +284,7 @@ const VDPA: readonly VhostCase[] = [
     interfaces: ['vdpa'],
     run: async (rig) => {
       await begin(rig);
-      await refused(() => rig.backend.setFeatures(0n), 'SET_FEATURES after FEATURES_OK');
+      await refused(() => rig.backend.setFeatures(rig.features), 'SET_FEATURES after FEATURES_OK');
     },
   },
   {
