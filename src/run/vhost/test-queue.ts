@@ -77,9 +77,8 @@ export class TestQueue {
     if (this.#queue.free < 1) return false;
     const { address, token, length } = this.#buffer(VirtioNetHdr.size + FRAME);
     const bytes = new Uint8Array(length);
-    bytes.fill(0xff, VirtioNetHdr.size, VirtioNetHdr.size + 6);
-    // A local experimental EtherType: whoever is on the other side does not answer it.
-    bytes.set([0x02, 0, 0, 0, 0, 1, 0x88, 0xb5], VirtioNetHdr.size + 6);
+    // To nobody, by a local experimental EtherType: whoever is on the other side neither answers nor loops it back.
+    bytes.set([0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x88, 0xb5], VirtioNetHdr.size);
     new DataView(bytes.buffer).setUint32(VirtioNetHdr.size + 14, number);
     this.#setup.memory.write(address, bytes);
     return this.#queue.add([{ address, length }], [], token);
