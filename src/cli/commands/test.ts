@@ -43,8 +43,8 @@ A vhost back end is driven as a VMM and a guest do: negotiation, rings, frames, 
 and start, device state; each case on a connection of its own. KVM is held against the machines of
 its dirty log over random sequences.
 
-A report of --json on a VFIO device is a suite of its shrunk sequences: --suite report.json runs them
-again.
+A report of --json on a VFIO device is a suite of its shrunk sequences: --suite report.json runs
+them again.
 
 Exit codes: 0 pass; 1 fail; 2 bad usage, or the target cannot be used; 3 nothing could be judged.
 
