@@ -78,7 +78,7 @@ export class TestQueue {
     const { address, token, length } = this.#buffer(VirtioNetHdr.size + FRAME);
     const bytes = new Uint8Array(length);
     // To nobody, by a local experimental EtherType: whoever is on the other side neither answers nor loops it back.
-    bytes.set([0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1, 0x88, 0xb5], VirtioNetHdr.size);
+    bytes.set([0x0a, 0x73, 0x63, 0xff, 0xfe, 0xfd, 0x02, 0, 0, 0, 0, 1, 0x88, 0xb5], VirtioNetHdr.size);
     new DataView(bytes.buffer).setUint32(VirtioNetHdr.size + 14, number);
     this.#setup.memory.write(address, bytes);
     return this.#queue.add([{ address, length }], [], token);
