@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { VhostFactory } from 'stopcopy/migrate';
 import { featureBits, hasFeature, VIRTIO_FEATURES } from 'stopcopy/uapi';
-import type { VmStateDescription } from 'stopcopy/vmstate';
 import { CONDUCT } from './conduct.js';
 import { type VirtioNetFace, virtioNetBackEnd } from './faces.js';
 import { conductWith, netFaultNamed } from './faults.js';
 import { NetGuest } from './net-guest.js';
 import type { NetSettings } from './settings.js';
 import { saveSettings } from './state.js';
-import { NET_FRAME, NetWire, type NetWireState, rarpAnnouncement } from './wire.js';
+import { NET_FRAME, NetWire, rarpAnnouncement } from './wire.js';
+import { wireState } from './wire-state.js';
 
 export interface VirtioNetFactoryOptions {
   readonly face: VirtioNetFace;
@@ -35,8 +35,6 @@ const DRIVER_FEATURES = featureBits(
   VIRTIO_FEATURES.NET_CTRL_RX,
   VIRTIO_FEATURES.NET_CTRL_VLAN,
 );
-/** Most bytes of a wire's state in a stream. */
-const MOST_WIRE = 64 << 10;
 
 /**
  * A virtio-net device in a machine: the back end behind one of its interfaces, a wire at its port, and a driver in
@@ -102,26 +100,4 @@ function digestOf(face: VirtioNetFace, settings: NetSettings): string | null {
   const set = { mac: [...mac], pairs, modes, unicast, multicast, vlans: [...vlans].sort((a, b) => a - b) };
   const bytes = face === 'vdpa' ? JSON.stringify(set) : saveSettings(settings);
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-/** The cable is put into the other host. */
-function wireState(name: string, wire: NetWire) {
-  const target = { length: 0, text: new Uint8Array() };
-  const description: VmStateDescription = {
-    name: 'virtio-net/wire',
-    version: 1,
-    minimumVersion: 1,
-    fields: [
-      { name: 'length', type: 'u32' },
-      { name: 'text', type: { varray: 'length', of: 'u8', most: MOST_WIRE } },
-    ],
-    preSave: () => {
-      target.text = new TextEncoder().encode(JSON.stringify(wire.state));
-      target.length = target.text.length;
-    },
-    postLoad: () => {
-      wire.state = JSON.parse(new TextDecoder().decode(target.text)) as NetWireState;
-    },
-  };
-  return { idstr: `${name}/wire`, instance: 0, description, target };
 }

@@ -60,6 +60,8 @@ export class NetGuest implements GuestDriver {
   readonly #parts: QueueParts[] = [];
   #queues: DriverQueue[] = [];
   #state: DriverState | null = null;
+  /** Memory was lost on the way: the driver begins anew, and what it had counted is gone. */
+  #isDamaged = false;
 
   constructor(options: NetGuestOptions) {
     this.#options = options;
@@ -122,9 +124,15 @@ export class NetGuest implements GuestDriver {
     if (view.getUint32(0, true) !== MAGIC || length > LAYOUT.stateBytes) return false;
     const text = new Uint8Array(length);
     this.#memory.read(at + 8, text);
-    this.#state = JSON.parse(new TextDecoder().decode(text)) as DriverState;
-    this.#queues = this.#state.queues.map((state, index) => this.#queue(index, state));
-    return true;
+    try {
+      const state = JSON.parse(new TextDecoder().decode(text)) as DriverState;
+      this.#queues = this.#parts.map((_, index) => this.#queue(index, state.queues[index]!));
+      this.#state = state;
+      return true;
+    } catch {
+      this.#isDamaged = true;
+      return false;
+    }
   }
 
   #setUp(): void {
@@ -140,7 +148,7 @@ export class NetGuest implements GuestDriver {
       alien: 0,
       commands: 0,
       misanswered: 0,
-      complaints: [],
+      complaints: this.#isDamaged ? ['what the driver knew is damaged'] : [],
     };
     const base = this.#packed ? 0x8000_8000 : 0;
     const rings: VhostRing[] = this.#parts.map((parts, index) => ({ index, size: ringSize, parts, base }));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { TraceEvent } from '../trace/event.js';
-import { DeviceError } from '../uapi/device.js';
+import { DeviceError, refusalOf } from '../uapi/device.js';
 import type { VhostRegion } from '../uapi/vhost-backend.js';
 import { recordedBackend, VhostDevice, type VirtioState } from '../vhost/index.js';
 import type { VmStateEntry } from '../vmstate/index.js';
@@ -65,7 +65,8 @@ export class VirtioDevice {
       beforeWrite: (address, length) => options.beforeWrite(address, length),
       tell: (event) => this.tell(event as DeviceBody),
     });
-    this.#section = new VirtioStateSection(name);
+    const features = machine.driverFeatures;
+    this.#section = new VirtioStateSection(name, { regions, queues: backend.queues, features });
   }
 
   /** Tells an event about this device. */
@@ -95,10 +96,19 @@ export class VirtioDevice {
     return [this.#section.entry, ...this.machine.states];
   }
 
-  /** The guest's driver has set the device up. */
+  /** The guest's driver has set the device up, perhaps after a reset: what ran before is at its end. */
   driverOk(state: VirtioState): void {
-    this.vhost.state = state;
-    if (this.#vmRuns) void this.#inTurn(() => this.vhost.start());
+    void this.#inTurn(async () => {
+      await refusalOf(() => this.vhost.stop());
+      this.vhost.state = state;
+      if (this.#vmRuns) await this.vhost.start();
+    }).catch((error) => this.#tellBroken(error));
+  }
+
+  /** The device does not work for the guest any more, and nobody waits for its answer. */
+  #tellBroken(error: unknown): void {
+    if (!(error instanceof DeviceError)) throw error;
+    this.tell({ kind: 'guest_check', works: false, what: error.message });
   }
 
   /** Tells a write while writes are logged: the first one of each kind to a page since the log was last read. */
@@ -180,12 +190,12 @@ export class VirtioDevice {
     return this.#inTurn(() => this.vhost.setShadow(true));
   }
 
-  /** The migration is over, and the VM stays here. */
+  /** The migration is over, and the VM stays here. A device that does not start again is told, and the VM goes on. */
   async migrationEnds(): Promise<void> {
     try {
       await this.#inTurn(() => this.vhost.setShadow(false));
     } catch (error) {
-      if (!(error instanceof DeviceError)) throw error;
+      this.#tellBroken(error);
     }
   }
 
@@ -193,7 +203,10 @@ export class VirtioDevice {
   get log(): OwnLog {
     return {
       start: () => this.vhost.startLog(),
-      stop: () => this.vhost.stopLog(),
+      stop: async () => {
+        // The migration is over either way; the request that was refused stands in the trace.
+        await refusalOf(() => this.vhost.stopLog());
+      },
       sync: (into: PageBitmap) => {
         this.#told.clear();
         return into.mergeFrom(this.vhost.readLog(!this.#vmRuns));

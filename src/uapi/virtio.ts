@@ -84,6 +84,12 @@ export const splitBytes = {
   used: (size: number): number => 6 + 8 * size,
 } as const;
 
+/** Alignment of the parts of a virtqueue, in bytes (2.7, 2.8.10.1). */
+export const VRING_ALIGN = {
+  split: { desc: 16, avail: 2, used: 4 },
+  packed: { desc: 16, avail: 4, used: 4 },
+} as const;
+
 /** The header before each frame with VERSION_1 or MRG_RXBUF (`struct virtio_net_hdr_v1`). */
 export const VirtioNetHdr = struct('virtio_net_hdr_v1', {
   flags: 'u8',

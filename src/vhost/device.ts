@@ -8,31 +8,7 @@ import { DirtyLog, markPages, runsOf } from './dirty-log.js';
 import { RegionMemory } from './region-memory.js';
 import { VdpaSession } from './vdpa-session.js';
 import { usedIndexOf, type VhostRing, type VirtioState } from './virtio-state.js';
-
-/** What the VMM does beside its requests. */
-export type VmmEvent =
-  | { readonly kind: 'vhost_dev_start' | 'vhost_dev_stop'; readonly begin: boolean }
-  | { readonly kind: 'vhost_logging' | 'shadow_virtqueues'; readonly on: boolean }
-  | { readonly kind: 'vring_start' | 'vring_stop'; readonly index: number; readonly begin: boolean }
-  | {
-      readonly kind: 'vring_base_read';
-      readonly interface: 'vdpa';
-      readonly index: number;
-      readonly num: number;
-      /** The VMM knew it, and did not ask. */
-      readonly shadow: true;
-    }
-  | {
-      readonly kind: 'vdpa_cvq_command';
-      readonly class: number;
-      readonly command: number;
-      readonly ok: boolean;
-    }
-  | {
-      readonly kind: 'vhost_log_read';
-      readonly pages: [first: number, count: number][];
-      readonly final: boolean;
-    };
+import type { VmmEvent } from './vmm-event.js';
 
 export interface VhostDeviceOptions {
   readonly backend: VhostBackend;
@@ -142,7 +118,10 @@ export class VhostDevice {
     return hasFeature(this.#protocol, VHOST_USER_PROTOCOL_FEATURES.DEVICE_STATE);
   }
 
-  /** Starts the device, when a driver has set it up. */
+  /**
+   * Starts the device, when a driver has set it up. When that fails no ring runs.
+   * @throws DeviceError of the back end, the first one
+   */
   async start(): Promise<void> {
     const { state } = this;
     if (state === null || this.isStarted) return;
@@ -166,19 +145,26 @@ export class VhostDevice {
       await backend.setVringBase(ring.index, ring.base);
       await this.#setAddr(ring);
     }
-    await this.#loadState();
-    for (const { index } of state.rings) {
-      await backend.setVringKick(index, true);
-      await backend.setVringCall(index, () => this.#options.call(index));
-      this.#tell({ kind: 'vring_start', index, begin: false });
+    if (this.pendingState !== null) await backend.loadState(this.pendingState);
+    this.pendingState = null;
+    const begun: VhostRing[] = [];
+    try {
+      for (const ring of state.rings) {
+        begun.push(ring);
+        await this.#run(ring);
+      }
+      for (const { index } of state.rings) await this.#enable(index, true);
+    } catch (error) {
+      await refusalOf(() => this.#stop({ ...state, rings: begun }));
+      throw error;
     }
-    for (const { index } of state.rings) await this.#enable(index, true);
   }
 
-  async #loadState(): Promise<void> {
-    const state = this.pendingState;
-    this.pendingState = null;
-    if (state !== null) await this.backend.loadState(state);
+  /** Gives a ring its descriptors. */
+  async #run({ index }: VhostRing): Promise<void> {
+    await this.backend.setVringKick(index, true);
+    await this.backend.setVringCall(index, () => this.#options.call(index));
+    this.#tell({ kind: 'vring_start', index, begin: false });
   }
 
   #setFeatures({ features }: VirtioState): void | Promise<void> {
@@ -202,7 +188,8 @@ export class VhostDevice {
 
   #uaddrOf(address: number): number {
     const region = this.#regions.find(({ gpa, size }) => address >= gpa && address < gpa + size);
-    if (region === undefined) throw new RangeError(`no guest memory is at 0x${address.toString(16)}`);
+    if (region === undefined)
+      throw new DeviceError('EFAULT', `no guest memory is at 0x${address.toString(16)}`);
     return region.uaddr + address - region.gpa;
   }
 
@@ -266,23 +253,31 @@ export class VhostDevice {
     if (!this.isStarted) return;
     try {
       await this.backend.setLogBase(this.#log.memory);
-      await this.#setGates();
+      await this.#openGates();
     } catch (error) {
       await refusalOf(() => this.stopLog());
       throw error;
     }
   }
 
-  /** Closes the gates; what is in the log is dropped. */
+  /**
+   * Closes the gates, each whether or not another one was refused; what is in the log is dropped.
+   * @throws DeviceError of the back end, the first one
+   */
   async stopLog(): Promise<void> {
     if (!this.#logging) return;
     this.#logging = false;
     this.#tell({ kind: 'vhost_logging', on: false });
     this.#log = null;
-    if (this.#vdpa === null && this.isStarted) await this.#setGates();
+    const { state } = this;
+    if (this.#vdpa !== null || !this.isStarted || state === null) return;
+    const errors = [await refusalOf(() => this.#setFeatures(state))];
+    for (const ring of state.rings) errors.push(await refusalOf(() => this.#setAddr(ring)));
+    const first = errors.find((error) => error !== null);
+    if (first) throw first;
   }
 
-  async #setGates(): Promise<void> {
+  async #openGates(): Promise<void> {
     const { state } = this;
     if (state === null) return;
     await this.#setFeatures(state);

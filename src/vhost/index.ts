@@ -6,9 +6,10 @@ export {
   encodeCommands,
   parseCommand,
 } from './control-state.js';
-export { VhostDevice, type VhostDeviceOptions, type VmmEvent } from './device.js';
+export { VhostDevice, type VhostDeviceOptions } from './device.js';
 export { DirtyLog, markPages, runsOf } from './dirty-log.js';
 export { IovaTree } from './iova-tree.js';
 export { type BackendRecorderOptions, recordedBackend } from './recorded-backend.js';
 export { ShadowVirtqueue } from './shadow-virtqueue.js';
 export type { VhostRing, VirtioState } from './virtio-state.js';
+export type { VmmEvent } from './vmm-event.js';

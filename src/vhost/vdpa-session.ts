@@ -19,6 +19,9 @@ export interface VdpaOptions extends Omit<VhostDeviceOptions, 'regions'> {
   mark(address: number, length: number): void;
 }
 
+type AllocatedMemory = ReturnType<VhostDeviceOptions['allocate']>;
+type OwnRegion = VhostRegion & { readonly memory: AllocatedMemory };
+
 const BACKEND_FEATURES = featureBits(
   VHOST_BACKEND_FEATURES.IOTLB_MSG_V2,
   VHOST_BACKEND_FEATURES.IOTLB_BATCH,
@@ -53,7 +56,9 @@ export class VdpaSession {
   /** I/O addresses of guest memory while there are shadow virtqueues; null: they are the guest's. */
   #tree: IovaTree | null = null;
   /** Memory of the VMM's own that the device reaches, at the I/O address in the place of the guest's. */
-  #own: VhostRegion[] = [];
+  #own: OwnRegion[] = [];
+  /** Memory of earlier starts, which no device reaches any more. */
+  #spare: AllocatedMemory[] = [];
 
   constructor(options: VdpaOptions) {
     this.#options = options;
@@ -82,8 +87,8 @@ export class VdpaSession {
     try {
       await this.#start(state);
     } catch (error) {
-      this.#forget();
-      await refusalOf(() => this.#options.backend.setStatus(0));
+      const isReset = (await refusalOf(() => this.#options.backend.setStatus(0))) === null;
+      this.#forget(isReset);
       throw error;
     }
   }
@@ -173,7 +178,9 @@ export class VdpaSession {
   }
 
   #take(size: number, iova: number): SharedMemory {
-    const memory = this.#options.allocate(size);
+    const memory = this.#spare.find(({ bytes }) => bytes.length === size) ?? this.#options.allocate(size);
+    this.#spare = this.#spare.filter((each) => each !== memory);
+    memory.bytes.fill(0);
     this.#own.push({ gpa: iova, size: memory.bytes.length, uaddr: memory.address, offset: 0, memory });
     return memory;
   }
@@ -241,8 +248,9 @@ export class VdpaSession {
     const offersSuspend = hasFeature(this.#backendFeatures, VHOST_BACKEND_FEATURES.SUSPEND);
     const errors = [offersSuspend ? await refusalOf(() => backend.suspend()) : null];
     const isSuspended = offersSuspend && errors[0] === null;
+    const reset = () => refusalOf(() => backend.setStatus(0));
     // Only of a device that does nothing any more can be read how far it came.
-    if (!isSuspended) errors.push(await refusalOf(() => backend.setStatus(0)));
+    let refusal = isSuspended ? null : await reset();
     for (const ring of rings) {
       const { index } = ring;
       const known = this.#shadowOf(index)?.end();
@@ -258,16 +266,19 @@ export class VdpaSession {
       if (!isSuspended || error !== null) ring.base = usedIndexOf(ring, guest);
       errors.push(error);
     }
-    if (isSuspended) errors.push(await refusalOf(() => backend.setStatus(0)));
-    this.#forget();
+    if (isSuspended) refusal = await reset();
+    errors.push(refusal);
+    this.#forget(refusal === null);
     const first = errors.find((error) => error !== null);
     if (first) throw first;
   }
 
-  #forget(): void {
+  /** @param isReset the device does not reach the VMM's memory any more, which can be used again */
+  #forget(isReset: boolean): void {
     this.#shadows.clear();
     this.#control = null;
     this.#tree = null;
+    if (isReset) this.#spare.push(...this.#own.map(({ memory }) => memory));
     this.#own = [];
   }
 

@@ -216,6 +216,50 @@ describe('a back end that fails at the stop', () => {
   });
 });
 
+describe('a back end that fails at the start', () => {
+  const fails = (at: number) => (index: number) => {
+    if (index === at) throw new DeviceError('EIO', 'no');
+  };
+
+  test('a ring that runs already is stopped again, and the others stay where they were', async () => {
+    const { device, asked } = await scriptedDevice('user', { ...USER, setVringKick: fails(1) });
+    await expect(device.start()).rejects.toThrow(/EIO: no/);
+    expect(device.isStarted).toBe(false);
+    expect(asked().slice(-6)).toEqual([
+      'setVringCall 0 call',
+      'setVringKick 1 true',
+      'setVringEnable 0 false',
+      'setVringEnable 1 false',
+      'getVringBase 0',
+      'getVringBase 1',
+    ]);
+    expect(device.state!.rings.map(({ base }) => base)).toEqual([40, 41]);
+    device.kick(0);
+    expect(asked()).toEqual([]);
+  });
+
+  test('before a ring runs nothing is to be taken back, and the state is there for the next start', async () => {
+    let refuses = true;
+    const loadState = () => {
+      if (refuses) throw new DeviceError('EINVAL', 'not yet');
+    };
+    const { device, asked } = await scriptedDevice('user', { ...USER, loadState });
+    device.pendingState = Uint8Array.of(1, 2, 3);
+    await expect(device.start()).rejects.toThrow(/not yet/);
+    expect(asked().at(-1)).toBe('loadState 3 bytes');
+    expect(device.state!.rings.map(({ base }) => base)).toEqual([0, 7]);
+    refuses = false;
+    await device.start();
+    expect(asked()).toContain('loadState 3 bytes');
+    expect(device.pendingState).toBeNull();
+  });
+
+  test('a ring outside of memory is an error of the guest', async () => {
+    const { device } = await scriptedDevice('kernel', KERNEL, { regions: [] });
+    await expect(device.start()).rejects.toThrow(DeviceError);
+  });
+});
+
 test('what blocks a migration', async () => {
   const blocker = async (...of: Parameters<typeof scriptedDevice>) =>
     (await scriptedDevice(...of)).device.blocker;

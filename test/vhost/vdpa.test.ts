@@ -78,6 +78,27 @@ describe('the order of requests', () => {
     ]);
   });
 
+  test('memory of shadow rings is used again, zeroed, unless a device may still reach it', async () => {
+    let refuses = false;
+    const setStatus = (status: number) => {
+      if (refuses && status === 0) throw new DeviceError('EIO', 'no reset');
+    };
+    const { device, allocated } = await scriptedDevice('vdpa', { ...VDPA, setStatus });
+    await device.setShadow(true);
+    await device.start();
+    expect(allocated).toHaveLength(2);
+    await device.stop();
+    for (const { bytes } of allocated) bytes.fill(0xee);
+    await device.start();
+    expect(allocated).toHaveLength(2);
+    for (const { bytes } of allocated) expect(bytes.includes(0xee)).toBe(false);
+    refuses = true;
+    await expect(device.stop()).rejects.toThrow(/no reset/);
+    refuses = false;
+    await device.start();
+    expect(allocated).toHaveLength(4);
+  });
+
   test('memory that changes: what goes is unmapped before the table, what comes is mapped behind it', async () => {
     const { device, asked } = await scriptedDevice('vdpa', VDPA);
     await device.start();

@@ -12,7 +12,6 @@ import {
 import type { Suite } from '../../suite/index.js';
 import { TargetError } from '../../target/index.js';
 import { jsonText } from '../../text/json.js';
-import { shellWord } from '../../text/words.js';
 import type { TraceEvent } from '../../trace/event.js';
 import { ndjsonHead, ndjsonLine } from '../../trace/writer.js';
 import { reporterNamed } from '../../validate/reporters/index.js';
@@ -26,6 +25,7 @@ import { CaseProgress } from '../test/case-progress.js';
 import { testKvm } from '../test/kvm.js';
 import type { OtherRun } from '../test/other-run.js';
 import { readSuite } from '../test/read-suite.js';
+import { replayCommand } from '../test/replay.js';
 import { testVhost } from '../test/vhost.js';
 import type { TestFlags } from './test.js';
 
@@ -151,21 +151,6 @@ async function formOf({ report, findings }: RunResult, flags: TestFlags): Promis
     quiet: false,
     excerpts: new Map(),
   });
-}
-
-/** The command line that runs one case again, as this run has it. */
-function replayCommand(flags: TestFlags, id: string): string {
-  const words = [
-    'stopcopy test --target',
-    shellWord(flags.target),
-    ...(flags.suite === undefined ? [] : ['--suite', shellWord(flags.suite)]),
-    ...(flags.coverage.length > 0 ? ['--coverage', shellWord(flags.coverage.join(','))] : []),
-    ...(flags.profile === undefined ? [] : ['--profile', shellWord(flags.profile)]),
-    ...(flags.seed === 1 ? [] : ['--seed', String(flags.seed)]),
-    '--only',
-    shellWord(id),
-  ];
-  return words.join(' ');
 }
 
 /** Lines that are gathered before they are written. */

@@ -21,10 +21,9 @@ export async function testKvm(flags: TestFlags, emit: (event: TraceEvent) => voi
 }
 
 function sequencesOf(uri: string): number {
-  const [, digits] = /^kvm:(?:\?sequences=(\d{1,6}))?$/.exec(uri) ?? [null];
-  if (digits === null) throw new UsageError(`${clean(uri)}: ${FORM}`);
-  const sequences = Number(digits ?? 1000);
-  if (sequences < 1 || sequences > 100_000) throw new UsageError(`${clean(uri)}: ${FORM}`);
+  const match = /^kvm:(?:\?sequences=(\d{1,6}))?$/.exec(uri);
+  const sequences = Number(match?.[1] ?? 1000);
+  if (match === null || sequences < 1 || sequences > 100_000) throw new UsageError(`${clean(uri)}: ${FORM}`);
   return sequences;
 }
 

@@ -9,6 +9,7 @@ import type { TestFlags } from '../commands/test.js';
 import { EXIT, UsageError } from '../exit.js';
 import { CaseProgress } from './case-progress.js';
 import { type OtherRun, otherReport } from './other-run.js';
+import { replayCommand } from './replay.js';
 
 const EXIT_OF: Readonly<Record<VhostTestReport['verdict'], number>> = {
   pass: EXIT.ok,
@@ -35,7 +36,7 @@ export async function testVhost(
       progress: (done, total, failures) => progress.update(done, total, failures),
     });
     const color = flags.output === undefined && wantsColor(flags.color);
-    const replay = (id: string) => `stopcopy test --target ${flags.target} --only ${id}`;
+    const replay = (id: string) => replayCommand(flags, id);
     return { text: asked(flags, report, { color, replay }), exit: EXIT_OF[report.verdict] };
   } catch (error) {
     if (error instanceof TargetError || error instanceof RangeError) throw new UsageError(error.message);

@@ -1,4 +1,3 @@
-import type { Awaitable } from '../../uapi/device.js';
 import type { PageBitmap } from './page-bitmap.js';
 import type { DirtyTracker } from './tracker.js';
 
@@ -35,18 +34,28 @@ export class JoinedTracker implements DirtyTracker {
         this.#started++;
       }
     } catch (error) {
-      await this.stop();
+      // Why it did not start says more than why something else did not stop.
+      await this.stop().catch(() => {});
       throw error;
     }
   }
 
+  /** Stops all that were started, also when one fails. @throws what the first one has failed with */
   async stop(): Promise<void> {
     const started = [this.#tracker, ...this.#logs].slice(0, this.#started);
     this.#started = 0;
-    for (const log of started) await log.stop();
+    const failures: unknown[] = [];
+    for (const log of started) {
+      try {
+        await log.stop();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
-  mark(address: number, length: number): Awaitable<void> {
+  mark(address: number, length: number): void {
     this.#tracker.mark(address, length);
   }
 

@@ -3,9 +3,7 @@ import { DeviceError } from '../../uapi/device.js';
 import type { VhostRegion } from '../../uapi/vhost-backend.js';
 import { VHOST_LOG_PAGE } from '../../uapi/vhost-log.js';
 import type { QueueMemory } from '../../virtio/index.js';
-
-/** A run of pages: number of the first, and how many. */
-export type PageRun = [first: number, count: number];
+import { addPage, type PageRun } from './page-runs.js';
 
 /** Where the regions of guest memory stand: one below 1 MiB, one above a hole, as on a PC with more memory. */
 const LAYOUT = [
@@ -43,6 +41,16 @@ export class GuestMemory implements QueueMemory {
     if (at + bytes > this.end) throw new RangeError('the test has no more guest memory');
     this.#next = at + bytes;
     return at;
+  }
+
+  /**
+   * Takes memory of the guest so that its bytes from `before` on stand at a multiple of `multiple`.
+   * @throws RangeError when there is no more
+   */
+  takeAcross(multiple: number, before: number, bytes: number): number {
+    const at = Math.ceil((this.#next + before) / multiple) * multiple - before;
+    this.#next = at;
+    return this.take(bytes, 1);
   }
 
   read(address: number, into: Uint8Array): void {
@@ -89,11 +97,4 @@ export class GuestMemory implements QueueMemory {
     const at = region.offset + address - region.gpa;
     return { bytes: region.memory.bytes, at, start: region.offset, copy: this.#copies[index]! };
   }
-}
-
-/** Adds a page behind all that are there. */
-export function addPage(runs: PageRun[], page: number): void {
-  const last = runs.at(-1);
-  if (last !== undefined && last[0] + last[1] === page) last[1]++;
-  else runs.push([page, 1]);
 }

@@ -6,7 +6,8 @@ import { vhostLogBytes } from '../../uapi/vhost-log.js';
 import { VHOST_USER_F_PROTOCOL_FEATURES, VHOST_USER_PROTOCOL_FEATURES } from '../../uapi/vhost-user.js';
 import { featureBits, hasFeature, VIRTIO_FEATURES, VIRTIO_STATUS } from '../../uapi/virtio.js';
 import { recordedBackend } from '../../vhost/index.js';
-import { addPage, GuestMemory, type PageRun } from './guest-memory.js';
+import { GuestMemory } from './guest-memory.js';
+import { type PageRun, takeBits } from './page-runs.js';
 import { TestQueue } from './test-queue.js';
 
 /** The host and the device of the events of a run. */
@@ -46,8 +47,10 @@ const BACKEND_FEATURES = featureBits(
   VHOST_BACKEND_FEATURES.RESUME,
 );
 
-/** How long a back end may take for a few frames, in milliseconds. */
+/** How long a back end that works by itself may take for a few frames, in milliseconds. */
 const PATIENCE = 3000;
+/** How long it is watched for what it must not do. */
+const WATCH = 50;
 
 export interface RigOptions {
   readonly target: VhostTarget;
@@ -56,7 +59,20 @@ export interface RigOptions {
   readonly ringSize?: number;
   /** Negotiate packed rings. */
   readonly packed?: boolean;
+  /** Where the used parts of split rings begin in their page; default 0. */
+  readonly usedAt?: number;
 }
+
+/** The switches of the log, and where used rings are logged: default all on, and where the rings are. */
+export interface LogSwitches {
+  /** VHOST_F_LOG_ALL. */
+  readonly buffers?: boolean;
+  /** VHOST_VRING_F_LOG of all rings. */
+  readonly rings?: boolean;
+  /** log_guest_addr of all rings. */
+  readonly logGuestAddr?: number;
+}
+const OFF: LogSwitches = { buffers: false, rings: false };
 
 /** One back end with guest memory, a receive and a transmit queue: what cases are made of. */
 export class VhostRig {
@@ -69,9 +85,9 @@ export class VhostRig {
   features = 0n;
   protocolFeatures = 0n;
   backendFeatures = 0n;
-  running = false;
   #log: AllocatedMemory | null = null;
-  #logging = false;
+  #switches = OFF;
+  #isOpen = true;
   readonly #allocated: AllocatedMemory[];
   readonly #options: RigOptions;
 
@@ -82,8 +98,8 @@ export class VhostRig {
     this.memory = new GuestMemory(memory);
     this.#allocated = [memory];
     const size = options.ringSize ?? 16;
-    const packed = options.packed === true;
-    this.queues = [0, 1].map((index) => new TestQueue(index, { memory: this.memory, size, packed }));
+    const setup = { memory: this.memory, size, packed: options.packed === true, usedAt: options.usedAt };
+    this.queues = [0, 1].map((index) => new TestQueue(index, setup));
   }
 
   /** Opens the target. @throws TargetError when it cannot be used */
@@ -92,6 +108,12 @@ export class VhostRig {
     const via = options.target.interface;
     options.emit({ kind: 'vhost_open', host: RUN_HOST, device: backend.name, interface: via });
     return new VhostRig(options, backend, options.target.allocate(GuestMemory.bytes));
+  }
+
+  /** Ends this connection, and opens the target again, with memory and rings of its own. */
+  async next(): Promise<VhostRig> {
+    await this.close();
+    return VhostRig.open(this.#options);
   }
 
   get receive(): TestQueue {
@@ -163,25 +185,42 @@ export class VhostRig {
       throw new CaseSkipped(`the back end does not offer VHOST_BACKEND_F_${name}`);
   }
 
+  /** Skips the case unless frames can stand in several buffers. */
+  needMergeable(): void {
+    this.#need(VIRTIO_FEATURES.NET_MRG_RXBUF, 'VIRTIO_NET_F_MRG_RXBUF');
+  }
+
+  /** Skips the case unless rings of vhost-user can be enabled one by one. */
+  needProtocolFeatures(): void {
+    this.#need(VHOST_USER_F_PROTOCOL_FEATURES, 'VHOST_USER_F_PROTOCOL_FEATURES');
+  }
+
   #setFeatures(): Promise<void> | void {
-    const log = this.#logging ? featureBits(VHOST_FEATURES.LOG_ALL) : 0n;
+    const { buffers = true } = this.#switches;
+    const log = buffers ? featureBits(VHOST_FEATURES.LOG_ALL) : 0n;
     return this.backend.setFeatures(this.features | log);
   }
 
   /** Sets the rings up and starts them, each where it stands. */
   async start(): Promise<void> {
-    const { backend } = this;
-    for (const queue of this.queues) {
-      await backend.setVringNum(queue.index, queue.size);
-      await backend.setVringBase(queue.index, queue.base);
-      await this.#setAddr(queue);
-      await backend.setVringKick(queue.index, true);
-      await backend.setVringCall(queue.index, () => {});
-    }
+    for (const queue of this.queues) await this.attach(queue);
     await this.enable();
-    this.running = true;
-    for (const queue of this.queues) backend.kick(queue.index);
+    for (const queue of this.queues) this.backend.kick(queue.index);
     await this.settle();
+  }
+
+  /** Size, base and addresses of a ring. */
+  async setUp(queue: TestQueue): Promise<void> {
+    await this.backend.setVringNum(queue.index, queue.size);
+    await this.backend.setVringBase(queue.index, queue.base);
+    await this.#setAddr(queue);
+  }
+
+  /** As `setUp`, and the descriptors of the ring. */
+  async attach(queue: TestQueue): Promise<void> {
+    await this.setUp(queue);
+    await this.backend.setVringKick(queue.index, true);
+    await this.backend.setVringCall(queue.index, () => {});
   }
 
   /** What lets rings run once they are set up. */
@@ -198,6 +237,7 @@ export class VhostRig {
 
   #setAddr(queue: TestQueue): Promise<void> | void {
     const { desc, avail, used } = queue.parts;
+    const { rings = true, logGuestAddr = used } = this.#switches;
     // vhost-vdpa knows rings by IOVA, which is the guest physical address here.
     const at = (address: number) =>
       this.backend.interface === 'vdpa' ? address : this.memory.uaddr(address);
@@ -205,8 +245,8 @@ export class VhostRig {
       desc: at(desc),
       avail: at(avail),
       used: at(used),
-      logGuestAddr: used,
-      log: this.#logging && this.backend.interface !== 'vdpa',
+      logGuestAddr,
+      log: rings,
     });
   }
 
@@ -218,7 +258,6 @@ export class VhostRig {
     if (backend.interface === 'vdpa' && hasFeature(this.backendFeatures, VHOST_BACKEND_FEATURES.SUSPEND))
       await backend.suspend();
     for (const queue of this.queues) queue.base = await backend.getVringBase(queue.index);
-    this.running = false;
   }
 
   /** Whether dirty logging can be tried. @throws CaseSkipped when not */
@@ -230,16 +269,18 @@ export class VhostRig {
   }
 
   /** The order of a VMM: the log, then the features, then the rings. What changed before does not count. */
-  async startLog(): Promise<void> {
+  async startLog(switches: LogSwitches = {}): Promise<void> {
     this.memory.changes();
     await this.#newLog();
-    this.#logging = true;
-    await this.#setFeatures();
-    for (const queue of this.queues) await this.#setAddr(queue);
+    await this.#switch(switches);
   }
 
-  async stopLog(): Promise<void> {
-    this.#logging = false;
+  stopLog(): Promise<void> {
+    return this.#switch(OFF);
+  }
+
+  async #switch(switches: LogSwitches): Promise<void> {
+    this.#switches = switches;
     await this.#setFeatures();
     for (const queue of this.queues) await this.#setAddr(queue);
   }
@@ -249,7 +290,8 @@ export class VhostRig {
     const old = this.#log!;
     await this.#newLog();
     await this.settle();
-    this.#tellLog(old, false);
+    this.#takeBits(old, false);
+    this.#tellChanges();
   }
 
   async #newLog(): Promise<void> {
@@ -259,19 +301,31 @@ export class VhostRig {
     this.#log = log;
   }
 
-  /** Tells what the back end changed, and what the log has of it; clears the log. */
+  /**
+   * Tells what the log has, and clears it; and what the back end has changed since the last time. While rings run the
+   * log comes first: of what is changed between the two the next reading has to know. The final one comes last of all.
+   */
   async readLog(final: boolean): Promise<void> {
     await this.settle();
-    const pages = this.memory.changes();
-    const { name } = this.backend;
-    this.#options.emit({ kind: 'vhost_page_change', host: RUN_HOST, device: name, pages });
-    this.#tellLog(this.#log!, final);
+    if (final) this.#tellChanges();
+    this.#takeBits(this.#log!, final);
+    if (!final) this.#tellChanges();
   }
 
-  #tellLog(log: SharedMemory, final: boolean): void {
-    const { name } = this.backend;
-    const pages = takeBits(log.bytes);
-    this.#options.emit({ kind: 'vhost_log_read', host: RUN_HOST, device: name, pages, final });
+  /** What the log has, whatever was changed; clears the log. */
+  takeLog(final: boolean): PageRun[] {
+    return this.#takeBits(this.#log!, final);
+  }
+
+  #tellChanges(): void {
+    const pages = this.memory.changes();
+    this.#options.emit({ kind: 'vhost_page_change', host: RUN_HOST, device: this.backend.name, pages });
+  }
+
+  #takeBits({ bytes }: SharedMemory, final: boolean): PageRun[] {
+    const pages = takeBits(bytes);
+    this.#options.emit({ kind: 'vhost_log_read', host: RUN_HOST, device: this.backend.name, pages, final });
+    return pages;
   }
 
   /** Sends frames and waits until the back end has used their buffers. @returns how many it has */
@@ -287,16 +341,34 @@ export class VhostRig {
     return done;
   }
 
-  /** Gives receive buffers of this many bytes. */
-  offerBuffers(count: number, bytes = 2048): void {
-    for (let n = 0; n < count; n++) if (!this.receive.offerBuffer(bytes)) break;
+  /** Makes frames available, and kicks: nobody waits for them. */
+  offerFrames(count: number): void {
+    for (let n = 0; n < count; n++) this.transmit.offerFrame(n);
+    this.backend.kick(this.transmit.index);
+  }
+
+  /** Waits until buffers of frames were used. @returns how many were */
+  async used(least: number): Promise<number> {
+    let done = 0;
+    for (let more = 1; done < least && more > 0; done += more)
+      more = await this.#some(() => this.transmit.collect().length);
+    return done;
+  }
+
+  /** Gives receive buffers of pieces of so many bytes, as many as find room. */
+  offerBuffers(count: number, pieces: readonly number[] = [2048]): void {
+    for (let n = 0; n < count; n++) if (!this.receive.offerBuffer(pieces)) break;
+    this.kickReceive();
+  }
+
+  kickReceive(): void {
     if (this.receive.needsKick()) this.backend.kick(this.receive.index);
   }
 
   /** Waits for received frames. @returns their bytes, without the header */
   async received(least: number, patience = PATIENCE): Promise<Uint8Array[]> {
     const frames: Uint8Array[] = [];
-    const deadline = performance.now() + patience;
+    const deadline = this.#deadline(patience);
     do {
       await this.settle();
       frames.push(...this.receive.collectFrames());
@@ -305,12 +377,23 @@ export class VhostRig {
   }
 
   async #some(count: () => number): Promise<number> {
-    const deadline = performance.now() + PATIENCE;
+    const deadline = this.#deadline(PATIENCE);
     for (;;) {
       await this.settle();
       const some = count();
       if (some > 0 || performance.now() >= deadline) return some;
     }
+  }
+
+  /** A back end of this process has done all that it will when it was settled. */
+  #deadline(patience: number): number {
+    return this.target.settle === undefined ? performance.now() + patience : 0;
+  }
+
+  /** Time for what must not happen. */
+  async pause(): Promise<void> {
+    if (this.target.settle === undefined) await new Promise((resolve) => setTimeout(resolve, WATCH));
+    await this.settle();
   }
 
   /** Gives the back end time to work. */
@@ -321,22 +404,12 @@ export class VhostRig {
 
   /** Ends the connection; memory goes with it. */
   async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     try {
       await this.backend.close();
     } finally {
       for (const memory of this.#allocated) memory.free();
     }
   }
-}
-
-/** The pages whose bits are set, which are cleared. */
-function takeBits(log: Uint8Array): PageRun[] {
-  const words = new BigUint64Array(log.buffer, log.byteOffset, Math.floor(log.length / 8));
-  const runs: PageRun[] = [];
-  for (let word = 0; word < words.length; word++) {
-    if (words[word] === 0n) continue;
-    const bits = Atomics.exchange(words, word, 0n);
-    for (let bit = 0; bit < 64; bit++) if ((bits >> BigInt(bit)) & 1n) addPage(runs, word * 64 + bit);
-  }
-  return runs;
 }

@@ -2,7 +2,8 @@ import type { VhostTarget } from '../../target/vhost-target.js';
 import type { TraceEvent } from '../../trace/event.js';
 import { DeviceError } from '../../uapi/device.js';
 import { type Report, validateEvents } from '../../validate/index.js';
-import { VHOST_CASES, type VhostCase } from './cases.js';
+import type { VhostCase } from './case.js';
+import { VHOST_CASES } from './cases.js';
 import { VHOST_TEST_SCHEMA, type VhostTestFailure, type VhostTestReport } from './report.js';
 import { CaseFailure, CaseSkipped, VhostRig } from './rig.js';
 
