@@ -1,4 +1,4 @@
-import { type Configuration, chartStep, initialConfiguration } from '../machines/index.js';
+import { type Configuration, chartStep, initialConfiguration, type Machine } from '../machines/index.js';
 import { evaluate, type Valuation } from './expression.js';
 import { type Action, type Model, ModelError } from './model.js';
 
@@ -28,7 +28,7 @@ export function valuation(model: Model, state: ModelState): Valuation {
   return {
     value: (variable) => state.values[variable]!,
     region: (name, region) => state.components[name]![component(name).automaton.regions.indexOf(region)]!,
-    takes: (name, event) => chartStep(component(name).machine, state.components[name]!, event) !== null,
+    takes: (name, event) => stepOf(component(name).machine, state.components[name]!, event) !== null,
   };
 }
 
@@ -42,7 +42,7 @@ export function step(model: Model, state: ModelState, action: Action): ModelStat
   const components = { ...state.components };
   for (const { component, event } of action.sync) {
     const machine = model.components.find((each) => each.name === component)!.machine;
-    const next = chartStep(machine, components[component]!, event);
+    const next = stepOf(machine, components[component]!, event);
     if (next === null) return null;
     components[component] = next;
   }
@@ -73,4 +73,16 @@ export function keyOf(model: Model, state: ModelState): string {
     ...model.components.map(({ name }) => state.components[name]!.join(',')),
     ...model.variables.map(({ name }) => state.values[name]!),
   ].join('|');
+}
+
+/** Steps of charts that were made before: XState takes some 30 microseconds for one. */
+const steps = new WeakMap<Machine, Map<string, Configuration | null>>();
+
+function stepOf(machine: Machine, from: Configuration, event: string): Configuration | null {
+  const known = steps.get(machine) ?? new Map<string, Configuration | null>();
+  steps.set(machine, known);
+  const key = `${from.join(',')} ${event}`;
+  const next = known.has(key) ? known.get(key)! : chartStep(machine, from, event);
+  known.set(key, next);
+  return next;
 }

@@ -1,0 +1,9 @@
+import type { ModelEntry } from '../model.js';
+
+/** Every model that is shipped. */
+export const MODELS: readonly ModelEntry[] = [];
+
+/** The model with this name, or undefined. */
+export function modelNamed(name: string): ModelEntry | undefined {
+  return MODELS.find((each) => each.name === name);
+}
