@@ -14,3 +14,12 @@ export function count(least: number, most: number): (value: string) => number {
     throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
   };
 }
+
+const SHIFTS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** Parser of an option that takes a size in bytes: `65536`, `256M`, `4G`. */
+export function size(value: string): number {
+  const [, digits, suffix = ''] = /^(\d{1,13})([KMG]?)$/i.exec(value) ?? [];
+  if (digits !== undefined) return Number(digits) * SHIFTS[suffix.toUpperCase()]!;
+  throw new InvalidArgumentError('It must be a size such as 65536, 256M or 4G.');
+}

@@ -1,29 +1,22 @@
 import { bytes, clean } from '../text/words.js';
+import { StatusLine } from './status-line.js';
 
 const PATIENCE = 500;
-const INTERVAL = 100;
 
-/** A line on standard error that tells how far the reading is. Nothing unless a person waits at a terminal. */
+/** Tells at a terminal how far the reading is. */
 export class Progress {
-  readonly #started = performance.now();
-  readonly #on = process.stderr.isTTY === true;
-  #last = 0;
-  #shown = false;
+  readonly #line = new StatusLine(PATIENCE);
 
   /** Takes the bytes of `file` read so far, and its size when it has one. */
   update(file: string, done: number, total: number | undefined): void {
-    if (!this.#on) return;
-    const now = performance.now();
-    if (now - this.#started < PATIENCE || now - this.#last < INTERVAL) return;
-    this.#last = now;
-    this.#shown = true;
-    const far = total ? `${Math.floor((100 * done) / total)} % of ${bytes(total)}` : bytes(done);
-    process.stderr.write(`\r\u001b[Kreading ${clean(file).slice(-50)}: ${far}`);
+    this.#line.show(() => {
+      const far = total ? `${Math.floor((100 * done) / total)} % of ${bytes(total)}` : bytes(done);
+      return `reading ${clean(file).slice(-50)}: ${far}`;
+    });
   }
 
   /** Takes the line away. */
   end(): void {
-    if (this.#shown) process.stderr.write('\r\u001b[K');
-    this.#shown = false;
+    this.#line.end();
   }
 }

@@ -47,8 +47,8 @@ export const VHOST_USER_U64 = exactly(8);
 const CONFIG_HEAD = 12;
 const ANY: Bounds = [0, Number.MAX_SAFE_INTEGER];
 
-/** Ends of structs that some implementations pad to eight bytes. */
-const INFLIGHT: Bounds = [VhostUserInflight.size, 24];
+/** Structs whose end a C compiler pads to eight bytes: as their fields are, and padded. */
+const INFLIGHT: Bounds = [20, VhostUserInflight.size];
 const IOTLB: Bounds = [26, 32];
 const STATE = exactly(VringState.size);
 /** One region behind eight bytes of padding; 16 bytes more with XEN_MMAP. */

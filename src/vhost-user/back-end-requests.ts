@@ -23,8 +23,8 @@ import {
   decodeVringFd,
   encodeConfig,
   exact,
-  REQUEST_FORMS,
   readU64,
+  requestForm,
   u64,
   type VhostUserMessage,
 } from './messages.js';
@@ -137,7 +137,7 @@ export class BackEndRequests {
   }
 
   #checkForm(name: VhostUserRequest, { payload, fds }: VhostUserMessage): void {
-    const form = REQUEST_FORMS[name]!;
+    const form = requestForm(name)!;
     const [least, most] = form.payload;
     if (payload.length < least || payload.length > most)
       throw new DeviceError('EPROTO', `${name} has ${payload.length} bytes of payload`);

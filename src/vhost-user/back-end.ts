@@ -7,7 +7,7 @@ import { closeFds, VhostUserConnection } from './connection.js';
 import {
   checkFlags,
   encodeMessage,
-  REQUEST_FORMS,
+  requestForm,
   requestName,
   u64,
   type VhostUserMessage,
@@ -120,7 +120,7 @@ class Session {
     this.#count++;
     const name = vhostUserRequest(message.request);
     try {
-      if (name === undefined || REQUEST_FORMS[name] === undefined)
+      if (name === undefined || requestForm(name) === undefined)
         throw new DeviceError('EOPNOTSUPP', `${requestName(message.request)} is not served`);
       const answer = await this.#requests.perform(name, message);
       if (answer !== undefined) await this.#reply(message, answer);
@@ -143,7 +143,7 @@ class Session {
     if (error.code === 'EPROTO' || error.code === 'EPIPE') throw error;
     const payload = this.#requests.refusal(name, error);
     if (payload !== undefined) return this.#reply(message, { payload });
-    const answers = name !== undefined && REQUEST_FORMS[name]?.answers === true;
+    const answers = requestForm(name)?.answers === true;
     if (answers || !this.#wantsAck(message)) throw error;
     await this.#reply(message, { payload: u64(error.errno) });
   }

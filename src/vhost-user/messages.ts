@@ -1,5 +1,6 @@
+import { type Bounds, VHOST_USER_REQUEST_SHAPES } from '../machines/vhost-user-requests.js';
 import { DeviceError } from '../uapi/device.js';
-import { VHOST_VRING_F_LOG, VhostMemory, VringAddr, VringState } from '../uapi/vhost.js';
+import { VHOST_VRING_F_LOG, VhostMemory, VringAddr } from '../uapi/vhost.js';
 import type { IotlbMessage, VringAddresses } from '../uapi/vhost-backend.js';
 import {
   VHOST_USER_FLAGS,
@@ -12,77 +13,81 @@ import {
   VhostUserMemoryRegion,
   type VhostUserProtocolFeature,
   type VhostUserRequest,
-  VhostUserTransfer,
   vhostUserRequest,
 } from '../uapi/vhost-user.js';
 
-type Range = readonly [least: number, most: number];
-
-/** How a request looks, and what it needs. */
+/** How a request looks that one of our own ends sends or serves, and what it needs. */
 export interface RequestForm {
   /** Bytes of its payload. */
-  readonly payload: Range;
+  readonly payload: Bounds;
   /** Descriptors with it. */
-  readonly fds: Range;
+  readonly fds: Bounds;
   /** It has an answer of its own; all others are acknowledged at most. */
-  readonly answers?: true;
+  readonly answers: boolean;
   /** The protocol feature without which nobody sends it. */
   readonly feature?: VhostUserProtocolFeature;
   /** It exists only where VHOST_USER_F_PROTOCOL_FEATURES is offered. */
-  readonly protocol?: true;
+  readonly protocol?: boolean;
 }
 
-const NONE: Range = [0, 0];
-const ONE: Range = [1, 1];
-const U64: Range = [8, 8];
-const exactly = (size: number): Range => [size, size];
-const STATE = exactly(VringState.size);
-/** Bytes of an IOTLB message: as its fields are, and as a C compiler pads them. */
-const IOTLB: Range = [26, 32];
-/** Likewise. */
-const INFLIGHT: Range = [20, VhostUserInflight.size];
-const VRING_FD = { payload: U64, fds: [0, 1] } as const;
+type Narrower = Partial<Pick<RequestForm, 'payload' | 'fds'>>;
 
-/** The requests that one of our own ends sends or serves. Others are passed on by the proxy, and refused else. */
-export const REQUEST_FORMS: Partial<Readonly<Record<VhostUserRequest, RequestForm>>> = {
-  GET_FEATURES: { payload: NONE, fds: NONE, answers: true },
-  SET_FEATURES: { payload: U64, fds: NONE },
-  SET_OWNER: { payload: NONE, fds: NONE },
-  RESET_OWNER: { payload: NONE, fds: NONE },
+/** Most bytes of a device's configuration space that cross, behind their head of 12. */
+const CONFIG: Narrower = { payload: [12, 12 + 256] };
+/** The payload says whether a descriptor comes along. */
+const VRING_FD: Narrower = { fds: [0, 1] };
+
+/**
+ * The requests that one of our own ends sends or serves, with bounds where the text sets none. Others are
+ * passed on by the proxy, and refused else.
+ */
+const SERVED: Partial<Readonly<Record<VhostUserRequest, Narrower>>> = {
+  GET_FEATURES: {},
+  SET_FEATURES: {},
+  SET_OWNER: {},
+  RESET_OWNER: {},
   SET_MEM_TABLE: {
     payload: [VhostMemory.size, VhostMemory.size + VHOST_USER_MAX_FDS * VhostUserMemoryRegion.size],
     fds: [0, VHOST_USER_MAX_FDS],
   },
   // Answered with LOG_SHMFD only, and then it carries a descriptor.
-  SET_LOG_BASE: { payload: [8, 16], fds: [0, 1] },
-  SET_VRING_NUM: { payload: STATE, fds: NONE },
-  SET_VRING_ADDR: { payload: exactly(VringAddr.size), fds: NONE },
-  SET_VRING_BASE: { payload: STATE, fds: NONE },
-  GET_VRING_BASE: { payload: STATE, fds: NONE, answers: true },
+  SET_LOG_BASE: {},
+  SET_VRING_NUM: {},
+  SET_VRING_ADDR: {},
+  SET_VRING_BASE: {},
+  GET_VRING_BASE: {},
   SET_VRING_KICK: VRING_FD,
   SET_VRING_CALL: VRING_FD,
   SET_VRING_ERR: VRING_FD,
-  GET_PROTOCOL_FEATURES: { payload: NONE, fds: NONE, answers: true, protocol: true },
-  SET_PROTOCOL_FEATURES: { payload: U64, fds: NONE, protocol: true },
-  GET_QUEUE_NUM: { payload: NONE, fds: NONE, answers: true, feature: 'MQ' },
-  SET_VRING_ENABLE: { payload: STATE, fds: NONE, protocol: true },
-  SEND_RARP: { payload: U64, fds: NONE, feature: 'RARP' },
-  IOTLB_MSG: { payload: IOTLB, fds: NONE, answers: true },
-  GET_CONFIG: { payload: [12, 12 + 256], fds: NONE, answers: true, feature: 'CONFIG' },
-  SET_CONFIG: { payload: [12, 12 + 256], fds: NONE, feature: 'CONFIG' },
-  GET_INFLIGHT_FD: { payload: INFLIGHT, fds: NONE, answers: true, feature: 'INFLIGHT_SHMFD' },
-  SET_INFLIGHT_FD: { payload: INFLIGHT, fds: ONE, feature: 'INFLIGHT_SHMFD' },
-  RESET_DEVICE: { payload: NONE, fds: NONE, feature: 'RESET_DEVICE' },
-  SET_STATUS: { payload: U64, fds: NONE, feature: 'STATUS' },
-  GET_STATUS: { payload: NONE, fds: NONE, answers: true, feature: 'STATUS' },
-  SET_DEVICE_STATE_FD: {
-    payload: exactly(VhostUserTransfer.size),
-    fds: ONE,
-    answers: true,
-    feature: 'DEVICE_STATE',
-  },
-  CHECK_DEVICE_STATE: { payload: NONE, fds: NONE, answers: true, feature: 'DEVICE_STATE' },
+  GET_PROTOCOL_FEATURES: {},
+  SET_PROTOCOL_FEATURES: {},
+  GET_QUEUE_NUM: {},
+  SET_VRING_ENABLE: {},
+  SEND_RARP: {},
+  IOTLB_MSG: {},
+  GET_CONFIG: CONFIG,
+  SET_CONFIG: CONFIG,
+  GET_INFLIGHT_FD: {},
+  SET_INFLIGHT_FD: {},
+  RESET_DEVICE: {},
+  SET_STATUS: {},
+  GET_STATUS: {},
+  SET_DEVICE_STATE_FD: {},
+  CHECK_DEVICE_STATE: {},
 };
+
+/** The form of a request by its name, or undefined when neither of our ends knows it. */
+export function requestForm(name: VhostUserRequest | undefined): RequestForm | undefined {
+  return name === undefined ? undefined : FORMS.get(name);
+}
+
+const FORMS: ReadonlyMap<string, RequestForm> = new Map(
+  Object.entries(SERVED).map(([name, narrower]) => {
+    const { payload, fds, reply, feature, protocol } = VHOST_USER_REQUEST_SHAPES[name as VhostUserRequest];
+    const form = { payload: payload!, fds, answers: reply === 'own', ...(feature && { feature }) };
+    return [name, { ...form, ...(protocol && { protocol }), ...narrower }];
+  }),
+);
 
 /** A message: its header's request and flags, its payload, and descriptors that belong to whoever holds it. */
 export interface VhostUserMessage {
@@ -230,7 +235,7 @@ export function decodeVringFd(payload: Uint8Array, fds: number, what: string): n
 
 /** `struct vhost_iotlb_msg`, padded as C does. It has no address space. */
 export function encodeIotlb({ type, iova, size, uaddr, perm }: IotlbMessage): Uint8Array {
-  const bytes = Buffer.alloc(IOTLB[1]);
+  const bytes = Buffer.alloc(VHOST_USER_REQUEST_SHAPES.IOTLB_MSG.payload![1]);
   for (const [index, value] of [iova, size, uaddr].entries())
     bytes.writeBigUInt64LE(BigInt(value), 8 * index);
   bytes.writeUInt8(perm, 24);

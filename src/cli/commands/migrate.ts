@@ -1,7 +1,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { CAPABILITY_NAMES, type CapabilityName } from '../../migrate/parameters.js';
 import { CPU_TRACKERS, DEVICE_TRACKERS } from '../../migrate/tracker-names.js';
-import { count } from '../arguments.js';
+import { count, size } from '../arguments.js';
 import { addColorOptions } from '../color.js';
 import { CONTROL_WORDS } from '../migrate/control-words.js';
 
@@ -161,12 +161,4 @@ function appendCapability(value: string, before: CapabilityName[]): CapabilityNa
   const name = CAPABILITY_NAMES.find((each) => each === value);
   if (name === undefined) throw new InvalidArgumentError(`Known are ${CAPABILITY_NAMES.join(', ')}.`);
   return [...before, name];
-}
-
-const SHIFTS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
-
-function size(value: string): number {
-  const [, digits, suffix = ''] = /^(\d{1,13})([KMG]?)$/i.exec(value) ?? [];
-  if (digits !== undefined) return Number(digits) * SHIFTS[suffix.toUpperCase()]!;
-  throw new InvalidArgumentError('It must be a size such as 65536, 256M or 4G.');
 }

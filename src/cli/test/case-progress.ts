@@ -1,25 +1,17 @@
 import { plural } from '../../text/words.js';
+import { StatusLine } from '../status-line.js';
 
-const INTERVAL = 100;
-
-/** A line on standard error that tells how far a run is. Nothing unless a person waits at a terminal. */
+/** Tells at a terminal how far a run of test cases is. */
 export class CaseProgress {
-  readonly #on = process.stderr.isTTY === true;
-  #last = 0;
-  #shown = false;
+  readonly #line = new StatusLine();
 
   update(done: number, total: number, failures: number): void {
-    const now = performance.now();
-    if (!this.#on || now - this.#last < INTERVAL) return;
-    this.#last = now;
-    this.#shown = true;
     const failed = failures > 0 ? `, ${plural(failures, 'failure')}` : '';
-    process.stderr.write(`\r\u001b[Kcase ${done} of ${total}${failed}`);
+    this.#line.show(() => `case ${done} of ${total}${failed}`);
   }
 
   /** Takes the line away. */
   end(): void {
-    if (this.#shown) process.stderr.write('\r\u001b[K');
-    this.#shown = false;
+    this.#line.end();
   }
 }
