@@ -48,6 +48,8 @@ export {
   type ChartTransition,
   type Configuration,
   chartStep,
+  type DataAction,
+  dataMachine,
   initialConfiguration,
   type Machine,
   regionsOf,

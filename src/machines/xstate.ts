@@ -10,6 +10,7 @@ import {
   type AnyMachineSnapshot,
   type AnyStateMachine,
   type AnyStateNode,
+  assign,
   createActor,
   createMachine,
   stateIn,
@@ -64,11 +65,23 @@ export class ChartError extends Error {
 /** Takes a machine apart. @throws ChartError with code and place for what tables cannot hold */
 export function regionsOf(machine: Machine): ChartRegion[] {
   const root = machine.root as AnyStateNode;
+  refuseOuter(root);
   if (root.type === 'parallel') return Object.values(root.states).map(regionOf);
   return [{ ...regionOf(root), name: machine.id }];
 }
 
+/** Transitions of a whole chart or region would be left out of its table unseen. */
+function refuseOuter(node: AnyStateNode): void {
+  if (node.transitions.size > 0)
+    throw new ChartError(
+      'nesting',
+      node.path.join('.') || node.key,
+      'transitions stand at the states themselves',
+    );
+}
+
 function regionOf(node: AnyStateNode): ChartRegion {
+  refuseOuter(node);
   refuseExtras(node);
   const nodes = Object.values(node.states);
   for (const state of nodes) {
@@ -195,4 +208,44 @@ export function startChart(machine: Machine): ChartActor {
     },
     stop: () => actor.stop(),
   };
+}
+
+/** One thing that a machine of data can do. */
+export interface DataAction<Data> {
+  /** The event that asks for it. */
+  readonly name: string;
+  /** The data after it, or null where it cannot be done. It changes nothing in what it is given. */
+  step(data: Data): Data | null;
+}
+
+/**
+ * A machine whose whole state is its context, for XState's own tools (`xstate/graph`, inspectors): an event
+ * for each action, guarded by the action itself. `compile()` refuses it, for tables hold no context.
+ */
+export function dataMachine<Data extends Record<string, unknown>>(
+  id: string,
+  initial: Data,
+  actions: readonly DataAction<Data>[],
+): Machine {
+  const transitionOf = (action: DataAction<Data>) => {
+    // The guard and the assignment that follows it ask for the same step.
+    let from: Data | null = null;
+    let to: Data | null = null;
+    const step = (data: Data): Data | null => {
+      if (data !== from) {
+        from = data;
+        to = action.step(data);
+      }
+      return to;
+    };
+    return {
+      guard: ({ context }: { context: Data }) => step(context) !== null,
+      actions: assign(({ context }: { context: Data }) => step(context) ?? context),
+    };
+  };
+  return createMachine({
+    id,
+    context: initial,
+    on: Object.fromEntries(actions.map((action) => [action.name, transitionOf(action)])),
+  } as never);
 }
