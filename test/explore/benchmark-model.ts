@@ -20,8 +20,20 @@ export function benchmarkModel(devices: number, dirtyPages: number): Model {
   const stopped = [];
   for (let index = 0; index < devices; index++) {
     const device = model.component(`vf${index}`, vfioDevice(caps));
-    const events = ['SET.STOP', 'SET.RUNNING', 'SET.STOP_COPY', 'SET.STOP_COPY.data_fd', 'SET.RESUMING.data_fd'];
-    for (const event of [...events, 'SET.RUNNING_P2P', 'SET.PRE_COPY.data_fd', 'SET.PRE_COPY_P2P', 'RESET.ok'])
+    const events = [
+      'SET.STOP',
+      'SET.RUNNING',
+      'SET.STOP_COPY',
+      'SET.STOP_COPY.data_fd',
+      'SET.RESUMING.data_fd',
+    ];
+    for (const event of [
+      ...events,
+      'SET.RUNNING_P2P',
+      'SET.PRE_COPY.data_fd',
+      'SET.PRE_COPY_P2P',
+      'RESET.ok',
+    ])
       model.action(`vf${index}: ${event}`, { sync: [device.on(event)] });
     model.action(`vf${index}: fails`, { sync: [device.on('FAIL.STOP.ERROR')] });
     model.action(`vf${index}: DMA`, {
@@ -34,16 +46,29 @@ export function benchmarkModel(devices: number, dirtyPages: number): Model {
     model.action(`migration: ${name}`, { when: or(...from.map(at)), set: [phase.to(PHASES[to])] });
   go('setup', ['none', 'completed', 'failed', 'cancelled'], 'setup');
   go('active', ['setup'], 'active');
-  model.action('migration: device', { when: and(at('active'), eq(running, 0)), set: [phase.to(PHASES.device)] });
-  model.action('migration: completed', { when: and(at('device'), ...stopped), set: [phase.to(PHASES.completed)] });
+  model.action('migration: device', {
+    when: and(at('active'), eq(running, 0)),
+    set: [phase.to(PHASES.device)],
+  });
+  model.action('migration: completed', {
+    when: and(at('device'), ...stopped),
+    set: [phase.to(PHASES.completed)],
+  });
   go('failed', ['setup', 'active', 'device'], 'failed');
   go('cancelled', ['setup', 'active', 'device'], 'cancelled');
   model.action('VM: stop', { when: eq(running, 1), set: [running.to(0)] });
   model.action('VM: start', { when: and(eq(running, 0), ne(phase, PHASES.device)), set: [running.to(1)] });
   model.action('log: send a page', { when: gt(dirty, 0), set: [dirty.to(minus(dirty, 1))] });
-  model.never('all-in-error', 'A migration never completes in an error of all.', and(at('completed'), eq(running, 2)));
+  model.never(
+    'all-in-error',
+    'A migration never completes in an error of all.',
+    and(at('completed'), eq(running, 2)),
+  );
   model.sometimes('completes', 'A migration completes.', at('completed'));
   model.sound(0);
-  model.symmetric('devices', Array.from({ length: devices }, (_, index) => [`vf${index}`]));
+  model.symmetric(
+    'devices',
+    Array.from({ length: devices }, (_, index) => [`vf${index}`]),
+  );
   return model.build();
 }

@@ -1,6 +1,6 @@
 import { REFUSED } from '../../automaton/automaton.js';
 import type { Expression } from '../expression.js';
-import { type Action, type Component, type Model } from '../model.js';
+import type { Action, Component, Model } from '../model.js';
 import type { Field, Layout } from './layout.js';
 
 /**

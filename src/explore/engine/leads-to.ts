@@ -254,8 +254,8 @@ function shortest(
     for (const edge of edges(state).inside) {
       if (wanted(edge)) {
         const way = [edge];
-        for (let at = state; at !== start; at = cameBy.get(at)!.from) way.unshift(cameBy.get(at)!.edge);
-        return way;
+        for (let at = state; at !== start; at = cameBy.get(at)!.from) way.push(cameBy.get(at)!.edge);
+        return way.reverse();
       }
       if (edge.to === start || cameBy.has(edge.to)) continue;
       cameBy.set(edge.to, { from: state, edge });

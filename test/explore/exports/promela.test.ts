@@ -43,4 +43,5 @@ test('a search of pan that was not complete is no result', () => {
   expect(readPan(report(''))).toMatchObject({ states: 4, edges: 5, errors: 0 });
   expect(() => readPan(report('max search depth too small'))).toThrow('did not see everything');
   expect(() => readPan('pan: out of memory')).toThrow('pan says no');
+  expect(() => readPan(report('').replace('4 states', '2.9868296e+08 states'))).toThrow('no exact number');
 });

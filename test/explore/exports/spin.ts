@@ -81,14 +81,16 @@ export function readPan(text: string): Omit<SpinRun, 'seconds'> {
   const number = (pattern: RegExp): number => {
     const found = pattern.exec(text)?.[1];
     if (found === undefined) throw new Error(`pan says no ${pattern}:\n${text.slice(-2000)}`);
+    // From 100,000,000 on pan prints eight digits and an exponent.
+    if (!/^\d+$/.test(found)) throw new Error(`pan has counted ${found}, which is no exact number`);
     return Number(found);
   };
   const errors = number(/errors: (\d+)/);
   if (/max search depth too small|out of memory|truncated/i.test(text))
     throw new Error(`pan did not see everything:\n${text.slice(-2000)}`);
   return {
-    states: number(/^\s*(\d+) states, stored/m),
-    edges: number(/^\s*(\d+) transitions \(/m) - 1,
+    states: number(/^\s*(\S+) states, stored/m),
+    edges: number(/^\s*(\S+) transitions \(/m) - 1,
     errors,
     happened: new Set([...text.matchAll(/^happened: (\d+)$/gm)].map(([, index]) => Number(index))),
   };
