@@ -4,6 +4,7 @@ import { addConvert } from './commands/convert.js';
 import { addDemo } from './commands/demo.js';
 import { addDescribe } from './commands/describe.js';
 import { addExplain } from './commands/explain.js';
+import { addExplore } from './commands/explore.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
 import { addMigrate } from './commands/migrate.js';
@@ -56,6 +57,7 @@ export function makeProgram(): Command {
     addMigrate,
     addServe,
     addProxy,
+    addExplore,
     addDemo,
     addCompletion,
   ]) {

@@ -1,4 +1,9 @@
 export * from './builder.js';
+export { chartMermaid, chartText } from './counterexample/chart.js';
+export { type Replay, replay } from './counterexample/replay.js';
+export { shrink } from './counterexample/shrink.js';
+export { traceOf } from './counterexample/trace.js';
+export { vitestFile } from './counterexample/vitest-file.js';
 export { DEFAULT_MEMORY, type ExploreOptions, type ExploreProgress, explore } from './engine/explore.js';
 export * from './exports/index.js';
 export * from './expression.js';
@@ -6,4 +11,7 @@ export * from './interpret.js';
 export * from './model.js';
 export { MODELS, modelNamed } from './models/index.js';
 export { modelOptions } from './models/options.js';
+export { exploreText } from './people.js';
+export { EXPLORE_SCHEMA, type ExploreReport, exploreReport } from './report.js';
+export { exploreJsonSchema, exploreSchema } from './report-schema.js';
 export * from './result.js';

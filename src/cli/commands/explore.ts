@@ -14,12 +14,12 @@ export interface ExploreFlags {
   maxDepth?: number;
   maxTime?: number;
   symmetry: boolean;
-  workers: number;
   checkpoint?: string;
   checkpointEvery: number;
   resume?: string;
   export?: 'promela' | 'tla' | 'c';
   chart: 'text' | 'mermaid';
+  witnesses?: boolean;
   trace?: string;
   vitest?: string;
   output?: string;
@@ -79,7 +79,6 @@ export function addExplore(program: Command): void {
     .option('--max-depth <n>', 'look no further than so many actions', count(0, 1e9))
     .option('--max-time <seconds>', 'end after so long', count(1, 1e9))
     .option('--no-symmetry', 'count states that differ in the order of equal members one by one')
-    .option('--workers <n>', 'threads', count(1, 64), 1)
     .option('--checkpoint <file>', 'keep the state of the search there')
     .option('--checkpoint-every <seconds>', 'how often', count(1, 1e6), 30)
     .option('--resume <file>', 'go on from a checkpoint')
@@ -89,6 +88,7 @@ export function addExplore(program: Command): void {
     .addOption(
       new Option('--chart <form>', 'form of sequence charts').choices(['text', 'mermaid']).default('text'),
     )
+    .option('--witnesses', 'show a run for each sometimes')
     .option('--trace <file>', 'write the first counterexample as canonical events')
     .option('--vitest <file>', 'write the first counterexample as a test')
     .option('-o, --output <file>', 'write the report or the export to a file')

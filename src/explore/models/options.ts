@@ -14,10 +14,11 @@ export function modelOptions(entry: ModelEntry, given: Partial<ModelOptions> = {
     const range = entry.ranges[name];
     const value = given[name];
     if (value === undefined) return needed[name] ?? range?.usual ?? 0;
-    if (range === undefined) throw new RangeError(`the model ${entry.name} has no ${name}`);
+    if (range === undefined && value > 0) throw new RangeError(`the model ${entry.name} has no ${name}`);
+    if (range === undefined) return 0;
     return inRange(entry, name, value, range);
   };
-  if (given.capabilities !== undefined && entry.capabilities.length === 0)
+  if ((given.capabilities?.length ?? 0) > 0 && entry.capabilities.length === 0)
     throw new RangeError(`the model ${entry.name} has no VFIO devices, so no capabilities`);
   return {
     devices: number('devices'),
