@@ -102,6 +102,7 @@ export type Property = { readonly id: string; readonly words: string } & (
   /**
    * From each state with `from`, every fair run comes to a state with `to`. Fair (weakly): for each label in
    * `fairness`, a run in which actions with it are enabled without end from some point on takes one again and again.
+   * Where none of these is enabled a run may stay for ever.
    */
   | {
       readonly kind: 'leadsTo';

@@ -64,9 +64,10 @@ export interface Path {
   readonly actions: readonly string[];
   /**
    * `state`: the last state shows it; `step`: the last action does; `deadlock`: nothing is enabled after the
-   * last; `cycle`: the actions from index `loop` on are repeated without end.
+   * last; `cycle`: the actions from index `loop` on are repeated without end, or, when there are none, the run
+   * stays in the last state.
    */
   readonly end: 'state' | 'step' | 'deadlock' | 'cycle';
-  /** Index into `actions` where the cycle begins; null without one. */
+  /** Index into `actions` where the cycle begins, or their number; null without one. */
   readonly loop: number | null;
 }

@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { explore } from '../../src/explore/engine/explore.js';
 import { promelaProperties } from '../../src/explore/exports/promela.js';
 import type { Model, ModelEntry, ModelOptions } from '../../src/explore/model.js';
 import { MODELS } from '../../src/explore/models/index.js';
@@ -11,8 +13,9 @@ import {
   sizeText,
   twoSizes,
 } from '../explore/exports/opinions.js';
-import { everything, logged, response } from '../explore/exports/small-models.js';
+import { everything, logged, mayStay, response } from '../explore/exports/small-models.js';
 import { brokenBySpin, whyNot } from '../explore/exports/spin.js';
+import { randomModel } from '../explore/random-models.js';
 
 /**
  * Every shipped model, as others see it: Spin, a C search, the plain explorer on XState's steps, the TLA+ that
@@ -23,6 +26,7 @@ const why = await whyNot('spin', 'cc');
 const title = (text: string): string => (why === null ? text : `${text} (${why})`);
 /** What Spin does in seconds, with each property. */
 const MOST_STATES = Number(process.env.STOPCOPY_OPINION_STATES ?? 300_000);
+const RANDOM = Number(process.env.STOPCOPY_OPINION_RANDOM ?? 20);
 
 function line(opinion: Opinion): string {
   const number = (value: number | undefined, width: number) => String(value ?? '').padStart(width);
@@ -45,6 +49,10 @@ async function compare(model: Model, name: string): Promise<void> {
     lines.push(line(other));
   }
   console.log(lines.join('\n'));
+  // By symmetry there are fewer states, and the same verdicts.
+  const { properties } = await explore(model);
+  const broken = properties.filter(({ verdict }) => verdict === 'violated').map(({ id }) => id);
+  expect(broken.sort()).toEqual(ours.broken);
   for (const other of others) {
     expect({ by: other.by, states: other.states, edges: other.edges }).toEqual({
       by: other.by,
@@ -67,10 +75,18 @@ describe.skipIf(why !== null)(title('models of the tests'), () => {
     ['logged, mutant', logged(true)],
     ['everything', everything()],
     ['response', response()],
+    ['may stay', mayStay()],
   ])('%s', async (name, model) => compare(model, name));
 });
 
-describe.skipIf(why !== null)(title('shipped models'), () => {
+describe.skipIf(why !== null)(title('random models'), () => {
+  const models = fc.sample(randomModel, { numRuns: RANDOM, seed: 1 });
+  test.each(models.map((model, index) => [index, model] as const))('%i', async (index, model) =>
+    compare(model, `random ${index}`),
+  );
+});
+
+describe.skipIf(why !== null || MODELS.length === 0)(title('shipped models'), () => {
   for (const entry of MODELS) {
     test(`${entry.name}: the same states, edges and verdicts at two sizes`, {
       timeout: 3_600_000,

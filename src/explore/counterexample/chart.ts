@@ -53,7 +53,12 @@ export function chartText(model: Model, path: Path): string[] {
     for (const [row, text] of rows(action, at, bars, room).entries())
       lines.push(`${row === 0 ? number : ' '.repeat(digits - 1)}  ${text}`.trimEnd());
   }
-  if (path.loop !== null) lines.push(`${' '.repeat(digits + 1)}-- and again from step ${path.loop + 1} --`);
+  if (path.loop !== null)
+    lines.push(
+      path.loop < actions.length
+        ? `${' '.repeat(digits + 1)}-- and again from step ${path.loop + 1} --`
+        : `${' '.repeat(digits + 1)}-- and nothing more has to happen --`,
+    );
   if (path.end === 'deadlock') lines.push(`${' '.repeat(digits + 1)}-- nothing more can happen --`);
   return lines;
 }
@@ -105,6 +110,6 @@ export function chartMermaid(model: Model, path: Path): string[] {
     '  autonumber',
     ...lanes.map((lane) => `  participant ${id(lane)} as ${text(lane)}`),
     ...lines,
-    ...(path.loop === null ? [] : ['  end']),
+    ...(path.loop === null || path.loop === actions.length ? [] : ['  end']),
   ];
 }

@@ -73,15 +73,11 @@ class Judge {
         this.#holds(from, state) && !this.states.slice(index).some((later) => this.#holds(to, later)),
     );
     if (begin < 0) return 'what should follow does follow, or nothing asks for it';
-    if (this.path.end === 'deadlock')
-      return this.#halts(this.states.at(-1)!) ? null : 'an action is enabled in the last state';
     const { loop } = this.path;
-    if (loop === null || loop >= this.path.actions.length) return 'the run has no cycle and does not halt';
+    if (loop === null || loop > this.path.actions.length) return 'the run has no cycle';
     const [head, tail] = [this.states[loop]!, this.states.at(-1)!];
     if (keyOf(this.model, head) !== keyOf(this.model, tail))
       return 'the cycle does not come back to its begin';
-    if (begin > loop && !this.states.slice(loop).some((state) => this.#holds(from, state)))
-      return 'nothing asks for it in the cycle or before it';
     const unfair = fairness.find((label) => !this.#isFair(label, loop));
     return unfair === undefined ? null : `the cycle is not fair to ${unfair}`;
   }

@@ -289,8 +289,12 @@ class Run {
     });
     if (lasso === null) return { ...base, verdict: 'holds' };
     if (this.#symmetric) return this.#concretely(property);
-    const { path, loop, end } = lasso;
-    return { ...base, verdict: 'violated', counterexample: { actions: this.#names(path), end, loop } };
+    const { path, loop } = lasso;
+    return {
+      ...base,
+      verdict: 'violated',
+      counterexample: { actions: this.#names(path), end: 'cycle', loop },
+    };
   }
 
   /**

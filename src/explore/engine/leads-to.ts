@@ -7,11 +7,13 @@ export interface Question {
   readonly fair: readonly (readonly number[])[];
 }
 
-/** A run that never comes to `to`. `loop` is the index into `path` at which its cycle begins. */
+/**
+ * A run that never comes to `to`. `loop` is the index into `path` at which its cycle begins; at the end of the
+ * path: the run stays in its last state, because nothing more has to happen.
+ */
 export interface Lasso {
   readonly path: number[];
-  readonly loop: number | null;
-  readonly end: 'cycle' | 'deadlock';
+  readonly loop: number;
 }
 
 interface Edge {
@@ -21,19 +23,17 @@ interface Edge {
 
 /**
  * Looks for a run that comes to a state with `from`, and from there on is never in one with `to`, although it
- * is weakly fair: it halts, or it ends in a strongly connected part of the states without `to` in which each
- * class is disabled somewhere, or taken. A part that fulfils this in parts fulfils it as a whole, so the
- * maximal ones are enough.
+ * is weakly fair. A run may stay where it is for ever when fairness asks for nothing there. So a run that is
+ * looked for ends in a strongly connected part of the states without `to` in which each class is disabled
+ * somewhere, or taken; a part that fulfils this in parts does so as a whole, so the maximal ones are enough.
  */
 export function leadsTo(space: StateSpace, question: Question): Lasso | null {
   const region = regionOf(space, question);
-  const component = components(space, region);
-  const goal = nearestEnd(space, region, component, question.fair);
+  const parts = partsOf(space, region);
+  const goal = nearestEnd(space, region, parts, question.fair);
   if (goal === null) return null;
   const before = [...space.pathTo(region.seedOf(goal)), ...region.actionsTo(goal)];
-  if (component.halts(goal)) return { path: before, loop: null, end: 'deadlock' };
-  const cycle = fairCycle(space, component, goal, question.fair);
-  return { path: [...before, ...cycle], loop: before.length, end: 'cycle' };
+  return { path: [...before, ...fairCycle(space, parts, goal, question.fair)], loop: before.length };
 }
 
 const NONE = -1;
@@ -87,55 +87,30 @@ function regionOf(space: StateSpace, { from, to }: Question): Region {
   return region;
 }
 
-/** Strongly connected parts of a region. */
-class Components {
-  /** The number of each state's part; parts are numbered as they are closed. */
-  readonly of: Int32Array;
-  /** 1: the part has an edge inside, so a run can stay there. */
-  readonly cyclic: number[] = [];
-  readonly #halts: Set<number> = new Set();
-
-  constructor(states: number) {
-    this.of = new Int32Array(states).fill(NONE);
-  }
-
-  addHalt(state: number): void {
-    this.#halts.add(state);
-  }
-
-  halts(state: number): boolean {
-    return this.#halts.has(state);
-  }
-}
-
-/** Tarjan's algorithm with a stack of its own. */
-function components(space: StateSpace, region: Region): Components {
-  const result = new Components(space.count);
+/** Tarjan's algorithm with a stack of its own: for each state of the region the number of its part. */
+function partsOf(space: StateSpace, region: Region): Int32Array {
+  const part = new Int32Array(space.count).fill(NONE);
   const index = new Int32Array(space.count);
   const low = new Int32Array(space.count);
   const open: number[] = [];
   const frames: { state: number; next: number[]; at: number }[] = [];
   let counter = 0;
+  let parts = 0;
   const enter = (state: number): void => {
     index[state] = low[state] = ++counter;
     open.push(state);
     const next: number[] = [];
-    let enabled = 0;
     space.successors(state, (_, to) => {
-      enabled++;
       if (region.has(to)) next.push(to);
     });
-    if (enabled === 0) result.addHalt(state);
     frames.push({ state, next, at: 0 });
   };
-  const close = (state: number, loops: boolean): void => {
-    const part = result.cyclic.length;
-    let members = 0;
-    for (let member = NONE; member !== state; members++) {
+  const close = (state: number): void => {
+    for (let member = NONE; member !== state; ) {
       member = open.pop()!;
-      result.of[member] = part;
+      part[member] = parts;
     }
-    result.cyclic.push(Number(members > 1 || loops));
+    parts++;
   };
   for (const root of region.order) {
     if (index[root] !== 0) continue;
@@ -146,46 +121,41 @@ function components(space: StateSpace, region: Region): Components {
       if (frame.at < next.length) {
         const to = next[frame.at++]!;
         if (index[to] === 0) enter(to);
-        else if (result.of[to] === NONE) low[state] = Math.min(low[state]!, index[to]!);
+        else if (part[to] === NONE) low[state] = Math.min(low[state]!, index[to]!);
         continue;
       }
       frames.pop();
       const parent = frames.at(-1)?.state;
       if (parent !== undefined) low[parent] = Math.min(low[parent]!, low[state]!);
-      if (low[state] === index[state]) close(state, next.includes(state));
+      if (low[state] === index[state]) close(state);
     }
   }
-  return result;
+  return part;
 }
 
-/** The first state, in the order of the walk, at which a run may stay for ever; null when there is none. */
+/** The first state, in the order of the walk, in whose part a run may stay for ever; null: there is none. */
 function nearestEnd(
   space: StateSpace,
   region: Region,
-  component: Components,
+  parts: Int32Array,
   fair: readonly (readonly number[])[],
 ): number | null {
   const classOf = classesOf(fair);
   const all = 2 ** fair.length - 1;
   /** Per part, a bit for each class that is disabled somewhere or taken inside. */
-  const content = new Int32Array(component.cyclic.length);
+  const content = new Int32Array(space.count);
   for (const state of region.order) {
-    const part = component.of[state]!;
-    if (component.cyclic[part] === 0) continue;
+    const part = parts[state]!;
     let enabled = 0;
     let taken = 0;
     space.successors(state, (action, to) => {
       const bits = classOf.get(action) ?? 0;
       enabled |= bits;
-      if (region.has(to) && component.of[to] === part) taken |= bits;
+      if (parts[to] === part) taken |= bits;
     });
     content[part]! |= taken | (all & ~enabled);
   }
-  const ends = (state: number): boolean => {
-    const part = component.of[state]!;
-    return component.halts(state) || (component.cyclic[part] === 1 && content[part] === all);
-  };
-  return region.order.find(ends) ?? null;
+  return region.order.find((state) => content[parts[state]!] === all) ?? null;
 }
 
 /** The classes of each action, a bit for each. */
@@ -196,15 +166,15 @@ function classesOf(fair: readonly (readonly number[])[]): Map<number, number> {
   return bits;
 }
 
-/** A cycle from a state through its part that takes each class, or passes a state where it is disabled. */
+/** A cycle from a state through its part that takes each class, or passes a state where it is disabled; empty: stay there. */
 function fairCycle(
   space: StateSpace,
-  component: Components,
+  parts: Int32Array,
   start: number,
   fair: readonly (readonly number[])[],
 ): number[] {
   const classOf = classesOf(fair);
-  const part = component.of[start]!;
+  const part = parts[start]!;
   const path: number[] = [];
   let at = start;
   let missing = 2 ** fair.length - 1;
@@ -213,7 +183,7 @@ function fairCycle(
     let enabled = 0;
     space.successors(state, (action, to) => {
       enabled |= classOf.get(action) ?? 0;
-      if (component.of[to] === part) inside.push({ action, to });
+      if (parts[to] === part) inside.push({ action, to });
     });
     return { inside, enabled };
   };
@@ -238,7 +208,7 @@ function fairCycle(
       }),
     );
   }
-  if (path.length === 0 || at !== start) follow(shortest(edges, at, ({ to }) => to === start));
+  if (at !== start) follow(shortest(edges, at, ({ to }) => to === start));
   return path;
 }
 

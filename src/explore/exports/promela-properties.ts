@@ -4,7 +4,7 @@ import { type Printer, runsOf } from './lowering.js';
 
 /**
  * A property in Promela: macros that the loop calls when it begins (`BEGIN`), before and after each action
- * (`BEFORE`, `AFTER`) and where nothing is enabled (`HALT`). They are empty unless the property is asked for.
+ * (`BEFORE`, `AFTER`), and a further option of the loop (`MORE`). They are empty unless the property is asked for.
  */
 export interface PropertyText {
   readonly macros: readonly string[];
@@ -20,12 +20,12 @@ interface Hooks {
   readonly before?: string;
   /** At the end of each action; knows `action`. */
   readonly after?: string;
-  /** An option of the loop. */
-  readonly halt?: string;
+  /** A further option of the loop. */
+  readonly more?: string;
   readonly claim?: string;
 }
 
-const MACROS = { begin: 'BEGIN', before: 'BEFORE(action)', after: 'AFTER(action)', halt: 'HALT' } as const;
+const MACROS = { begin: 'BEGIN', before: 'BEFORE(action)', after: 'AFTER(action)', more: 'MORE' } as const;
 const MACRO_NAMES = Object.keys(MACROS) as (keyof typeof MACROS)[];
 
 /** What the macros are when no property asked for them. */
@@ -57,7 +57,7 @@ function hooksOf(printer: Printer, property: Property, name: string): Hooks {
         'c_code { if (!happened[action]) { happened[action] = 1; printf("happened: %d\\n", action); } };',
     };
   if ('deadlockUnless' in property)
-    return { halt: `:: else -> assert(${printer.expression(property.deadlockUnless)}); break` };
+    return { more: `:: else -> assert(${printer.expression(property.deadlockUnless)}); break` };
   if ('step' in property) {
     const label = printer.names.labels.get(property.step)!;
     return { before: `assert(!(${label}(action) && ${printer.expression(property.when)}));` };
@@ -90,6 +90,8 @@ function leadsTo(printer: Printer, property: Property & { kind: 'leadsTo' }, nam
     declare: [`bit from_${name};`, `bit to_${name};`, ...fair.map(({ bit }) => `bit ${bit};`)],
     begin: `d_step { ${update('-1')} };`,
     after: update('action'),
+    // A run may stay where it is.
+    more: `:: d_step { 1 -> ${update('-1')} }`,
     claim: `ltl ${name} { ${formula} }`,
   };
 }

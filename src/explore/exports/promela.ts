@@ -41,7 +41,7 @@ export function toPromela(model: Model): string {
     'end:',
     '\tdo',
     ...actions.map((each) => each.text),
-    '\tHALT',
+    '\tMORE',
     '\tod',
     '}',
     ...properties.flatMap((each) => each.claim),

@@ -50,7 +50,7 @@ export function liveModule(printer: TlaPrinter): string | null {
       const name = names.labels.get(label)!;
       return `Live_${name} == ${name} /\\ tick' = 1 - tick`;
     }),
-    'LiveSpec == Init /\\ tick = 0 /\\ [][LiveNext]_lvars /\\ WF_lvars(LiveNext)',
+    'LiveSpec == Init /\\ tick = 0 /\\ [][LiveNext]_lvars',
     '',
     ...properties.flatMap((property) => {
       const name = names.properties.get(property.id)!;

@@ -1,7 +1,8 @@
 import type { ModelEntry } from '../model.js';
+import { twoPhaseStop } from './two-phase-stop.js';
 
 /** Every model that is shipped. */
-export const MODELS: readonly ModelEntry[] = [];
+export const MODELS: readonly ModelEntry[] = [twoPhaseStop];
 
 /** The model with this name, or undefined. */
 export function modelNamed(name: string): ModelEntry | undefined {

@@ -129,3 +129,14 @@ export function response(): Model {
   model.sound(0);
   return model.build();
 }
+
+/** One thing that can happen, and need not. */
+export function mayStay(): Model {
+  const model = new ModelBuilder('may-stay', 'What need not happen', options(0));
+  const gone = model.variable('gone', 'it has happened', 1);
+  model.action('go', { when: not(gone), set: [gone.to(1)], labels: ['go'] });
+  model.leadsTo('fair', 'It happens when it is fair.', 1, gone, ['go']);
+  model.leadsTo('unfair', 'It happens without fairness.', 1, gone, []);
+  model.sound(gone);
+  return model.build();
+}

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type PromelaProperty, promelaProperties, toPromela } from '../../../src/explore/exports/promela.js';
+import { type PromelaProperty, toPromela } from '../../../src/explore/exports/promela.js';
 import type { Model } from '../../../src/explore/model.js';
 
 const call = promisify(execFile);
@@ -97,16 +97,12 @@ export function readPan(text: string): Omit<SpinRun, 'seconds'> {
 }
 
 /** Whether Spin holds a property to be broken. */
-export async function brokenBySpin(model: Model, property: PromelaProperty): Promise<boolean> {
-  const { errors, happened } = await runSpin(model, property);
+export async function brokenBySpin(
+  model: Model,
+  property: PromelaProperty,
+  limits: SpinLimits = {},
+): Promise<boolean> {
+  const { errors, happened } = await runSpin(model, property, limits);
   if (property.error === 'actions') return happened.size < model.actions.length;
   return errors > 0 === (property.error === 'violated');
-}
-
-/** The ids of all properties that Spin holds to be broken. */
-export async function allBrokenBySpin(model: Model): Promise<string[]> {
-  const broken: string[] = [];
-  for (const property of promelaProperties(model))
-    if (await brokenBySpin(model, property)) broken.push(property.id);
-  return broken;
 }

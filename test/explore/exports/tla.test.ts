@@ -1,8 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { namesOf } from '../../../src/explore/exports/names.js';
 import { toTla } from '../../../src/explore/exports/tla.js';
 import { exploreNaively } from '../naive.js';
-import { everything, logged, response } from './small-models.js';
+import { randomModel } from '../random-models.js';
+import { everything, logged, mayStay, response } from './small-models.js';
 import { exploreTla, readTla } from './tla-reader.js';
 import { brokenByTla } from './tla-verdicts.js';
 
@@ -11,6 +13,7 @@ describe.each([
   ['logged, mutant', logged(true)],
   ['everything', everything()],
   ['response', response()],
+  ['may stay', mayStay()],
 ])('%s', (_, model) => {
   const exported = toTla(model);
   const file = (name: string) => exported.files.find((each) => each.name === name)?.text;
@@ -52,6 +55,19 @@ describe.each([
       );
     }
   });
+});
+
+test('random models have the same states, edges and verdicts in TLA+', () => {
+  fc.assert(
+    fc.property(randomModel, (model) => {
+      const { states, edges, broken } = exploreNaively(model);
+      const { module, config } = toTla(model);
+      expect(exploreTla(readTla(module), config)).toMatchObject({ states, edges });
+      const judged = [...broken.keys()].filter((id) => id !== 'every-event-happens');
+      expect(brokenByTla(model)).toEqual(judged.sort());
+    }),
+    { numRuns: 30 },
+  );
 });
 
 test('a configuration of its own asks for witnesses', () => {

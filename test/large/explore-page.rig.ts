@@ -3,15 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { explore } from '../../../src/explore/engine/explore.js';
-import { promelaProperties, toPromela } from '../../../src/explore/exports/promela.js';
-import type { ModelEntry } from '../../../src/explore/model.js';
-import { modelNamed } from '../../../src/explore/models/index.js';
-import { modelOptions } from '../../../src/explore/models/options.js';
-import { page, quotes } from '../../docs/quotes.js';
-import { inFolder, whyNot } from './spin.js';
+import { explore } from '../../src/explore/engine/explore.js';
+import { promelaProperties, toPromela } from '../../src/explore/exports/promela.js';
+import type { ModelEntry } from '../../src/explore/model.js';
+import { modelNamed } from '../../src/explore/models/index.js';
+import { modelOptions } from '../../src/explore/models/options.js';
+import { page, quotes } from '../docs/quotes.js';
+import { inFolder, whyNot } from '../explore/exports/spin.js';
 
-/** The commands of docs/explore.md, as they stand there. */
+/** The commands of docs/explore.md with Spin in them, as they stand there. */
 
 const BLOCKS = quotes(page('docs/explore.md')).filter(({ source }) => source.startsWith('run: '));
 const NAMES = [...new Set(BLOCKS.map(({ source }) => source.slice('run: '.length)))];
