@@ -21,7 +21,7 @@ import { ndjsonHead, ndjsonLine } from '../../trace/writer.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
 import { readCheckpoint, writeCheckpoint } from '../explore/checkpoint-file.js';
-import { exported } from '../explore/export.js';
+import { exported, tlaFiles } from '../explore/export.js';
 import { modelsData, modelsText, modelText } from '../explore/list.js';
 import { fileOutput, type Output, stdoutOutput } from '../output.js';
 import { StatusLine } from '../status-line.js';
@@ -36,15 +36,29 @@ const EXIT_OF: Readonly<Record<Exploration['verdict'], number>> = {
 
 /** Runs `stopcopy explore` and returns its exit code. */
 export async function runExplore(name: string | undefined, flags: ExploreFlags): Promise<number> {
-  const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
   try {
-    return await work(name, flags, output);
+    if (name !== undefined && !flags.list && flags.export === 'tla' && flags.output !== undefined)
+      return await writeTla(modelOf(name, flags), flags.output);
+    const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
+    return await work(name, flags, output).finally(() => output.close());
   } catch (error) {
     if (error instanceof ModelError || error instanceof RangeError) throw new UsageError(error.message);
     throw error;
-  } finally {
-    output.close();
   }
+}
+
+/** Writes the module, and beside it TLC's configurations and the module of `leadsTo`. */
+async function writeTla(model: Model, path: string): Promise<number> {
+  for (const file of tlaFiles(model, path)) {
+    const output = fileOutput(file.path);
+    await output.write([file.text]).finally(() => output.close());
+  }
+  return EXIT.ok;
+}
+
+function modelOf(name: string, flags: ExploreFlags): Model {
+  const entry = entryNamed(name);
+  return entry.make(modelOptions(entry, given(flags)));
 }
 
 async function work(name: string | undefined, flags: ExploreFlags, output: Output): Promise<number> {
@@ -54,8 +68,7 @@ async function work(name: string | undefined, flags: ExploreFlags, output: Outpu
     await output.write(flags.json ? jsonText(modelsData(entries)) : lines(text));
     return EXIT.ok;
   }
-  const entry = entryNamed(name);
-  const model = entry.make(modelOptions(entry, given(flags)));
+  const model = modelOf(name, flags);
   if (flags.export !== undefined) {
     await output.write([exported(model, flags.export)]);
     return EXIT.ok;

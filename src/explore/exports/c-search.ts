@@ -37,7 +37,7 @@ export function toCSearch(model: Model): string {
     'static inline int least(int a, int b) { return a < b ? a : b; }',
     'static inline int most(int a, int b) { return a > b ? a : b; }',
     '',
-    'static void out_of_range(const char *action, const char *variable, int value)',
+    'static inline void out_of_range(const char *action, const char *variable, int value)',
     '{',
     '\tfprintf(stderr, "%s sets %s to %d, which is out of its range\\n", action, variable, value);',
     '\texit(1);',

@@ -1,8 +1,9 @@
 import type { ModelEntry } from '../model.js';
 import { twoPhaseStop } from './two-phase-stop.js';
+import { vhostLogSwitch } from './vhost-log-switch.js';
 
 /** Every model that is shipped. */
-export const MODELS: readonly ModelEntry[] = [twoPhaseStop];
+export const MODELS: readonly ModelEntry[] = [twoPhaseStop, vhostLogSwitch];
 
 /** The model with this name, or undefined. */
 export function modelNamed(name: string): ModelEntry | undefined {

@@ -45,7 +45,7 @@ export async function engineOpinion(model: Model): Promise<Opinion & { broken: r
 
 /** All opinions that can be had on a model of so many states, with Spin's verdict on each property. */
 export async function* secondOpinions(model: Model, states: number): AsyncGenerator<Opinion> {
-  yield spinOpinion(model);
+  yield spinOpinion(model, states);
   yield timed('C', async () => runCSearch(model));
   if (states <= SMALL.naive)
     yield timed('naive', async () => {
@@ -60,11 +60,13 @@ export async function* secondOpinions(model: Model, states: number): AsyncGenera
   if (states <= SMALL.xstate) yield timed('xstate', async () => exploreByXState(model));
 }
 
-async function spinOpinion(model: Model): Promise<Opinion> {
-  const { states, edges, seconds } = await runSpin(model);
+async function spinOpinion(model: Model, expected: number): Promise<Opinion> {
+  // The compiler takes longer than the search of a small model.
+  const limits = expected < 20_000 ? { depth: 500_000, table: 18, flags: ['-O0'] } : {};
+  const { states, edges, seconds } = await runSpin(model, undefined, limits);
   const broken: string[] = [];
   for (const property of promelaProperties(model))
-    if (await brokenBySpin(model, property)) broken.push(property.id);
+    if (await brokenBySpin(model, property, limits)) broken.push(property.id);
   return { by: 'Spin', states, edges, broken: broken.sort(), seconds };
 }
 
@@ -74,10 +76,7 @@ async function timed(by: string, work: () => Promise<Omit<Opinion, 'by' | 'secon
   return { seconds: (performance.now() - begun) / 1000, ...found, by };
 }
 
-/**
- * Two sizes of a model, as large as can be with at most so many states and edges: the largest, and the
- * largest that differs from it in every option that has a choice, or in one at least.
- */
+/** The two largest sizes of a model that have at most so many states; fewer when there are none. */
 export async function twoSizes(entry: ModelEntry, most: number): Promise<ModelOptions[]> {
   const fitting: { options: ModelOptions; states: number }[] = [];
   for (const options of sizesOf(entry)) {
@@ -88,20 +87,16 @@ export async function twoSizes(entry: ModelEntry, most: number): Promise<ModelOp
   return fitting.slice(-2).map(({ options }) => options);
 }
 
-/** Every size that a model has, up to `usual` and one more of each option. */
+/** Every size that a model has. */
 function sizesOf(entry: ModelEntry): ModelOptions[] {
-  const choices = (['devices', 'pages', 'faults'] as const).flatMap((name) => {
+  let sizes: Partial<ModelOptions>[] = [{}];
+  for (const name of ['devices', 'pages', 'faults'] as const) {
     const range = entry.ranges[name];
-    if (range === undefined) return [];
-    const last = Math.min(range.most, range.usual + 1);
-    const values = Array.from({ length: last - range.least + 1 }, (_, index) => range.least + index);
-    return [values.map((value) => ({ [name]: value }))];
-  });
-  const all = choices.reduce<Partial<ModelOptions>[]>(
-    (sizes, values) => sizes.flatMap((size) => values.map((value) => ({ ...size, ...value }))),
-    [{}],
-  );
-  return all.map((size) => modelOptions(entry, size));
+    if (range === undefined) continue;
+    const values = Array.from({ length: range.most - range.least + 1 }, (_, index) => range.least + index);
+    sizes = sizes.flatMap((size) => values.map((value) => ({ ...size, [name]: value })));
+  }
+  return sizes.map((size) => modelOptions(entry, size));
 }
 
 async function countUpTo(model: Model, most: number): Promise<number | null> {
