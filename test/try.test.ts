@@ -25,8 +25,8 @@ test('try', async () => {
     for (const p of bad) {
       if (!ok) say('    ', p.id, p.verdict, p.reason ?? '', p.counterexample?.actions.length ?? '');
       if ((charts.includes('all') || charts.includes(p.id) || (charts.includes('new') && !breaks.includes(p.id))) && p.counterexample) say(chartText(model, p.counterexample).join('\n'));
-      if (charts.includes('judge') && p.counterexample) say('      judged', p.id, [...new Set(validateEvents(traceOf(model, p.counterexample)).violations.map((v) => v.rule + '/' + v.level))].join(' '));
+      if (charts.includes('judge') && p.counterexample) say('      judged', p.id, [...new Set(validateEvents(traceOf(model, p.counterexample), { traced: new Set(model.actions.flatMap((a) => a.events.map((e) => e.kind))) }).violations.map((v) => v.rule + '/' + v.level))].join(' '));
     }
-    if (variant === null) for (const p of r.properties) if (p.witness) { const v = validateEvents(traceOf(model, p.witness)).violations.filter(v=>v.level!=='note'); if (v.length) say('   WITNESS', p.id, v.map((x) => x.rule + ': ' + x.message).slice(0,4).join(' | ')); if (charts.includes('witness')) say(p.id, chartText(model, p.witness).join('\n')); }
+    if (variant === null) for (const p of r.properties) if (p.witness) { const v = validateEvents(traceOf(model, p.witness), { traced: new Set(model.actions.flatMap((a) => a.events.map((e) => e.kind))) }).violations.filter(v=>v.level!=='note'); if (v.length) say('   WITNESS', p.id, v.map((x) => x.rule + ': ' + x.message).slice(0,4).join(' | ')); if (charts.includes('witness')) say(p.id, chartText(model, p.witness).join('\n')); }
   }
 }, 600000);

@@ -41,6 +41,7 @@ export function toPromela(model: Model): string {
     'end:',
     '\tdo',
     ...actions.map((each) => each.text),
+    ...outOfRange(model, names),
     '\tMORE',
     '\tod',
     '}',
@@ -113,6 +114,26 @@ function componentText(names: Names, component: Component): string[] {
     ...allStates(component).map((state) => `   ${state}  ${comment(stateName(component, state))}`),
     '*/',
     declared(name, Math.max(1, component.automaton.states.length - 1), 0),
+  ];
+}
+
+/**
+ * An option that is never taken, for nothing is out of its range. It reads every variable: Spin leaves out of the
+ * state what nothing reads, such as what only a property asks for.
+ */
+function outOfRange(model: Model, names: Names): string[] {
+  const tests = [
+    ...model.components.map(
+      ({ name, automaton }) => `${names.components.get(name)} > ${Math.max(1, automaton.states.length - 1)}`,
+    ),
+    ...model.variables.map(({ name, max }) => `${names.variables.get(name)} > ${max}`),
+  ];
+  if (tests.length === 0) return [];
+  return [
+    '\t:: d_step { /* out of range; it makes Spin keep all variables */',
+    `\t\t(${tests.join(' || ')}) ->`,
+    '\t\tassert(false)',
+    '\t}',
   ];
 }
 

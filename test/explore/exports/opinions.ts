@@ -31,7 +31,7 @@ const everyAction = (model: Model) => model.properties.filter((each) => 'everyAc
 export function silent(model: Model, by: string): string[] {
   const ids = (properties: readonly { id: string }[]) => properties.map(({ id }) => id);
   if (by === 'naive') return ids(leadsTo(model));
-  return by === 'tla' ? [...ids(leadsTo(model)), ...ids(everyAction(model))] : [];
+  return by === 'tla' ? ids(everyAction(model)) : [];
 }
 
 /** The engine's own: every state one by one, as all others see them. */

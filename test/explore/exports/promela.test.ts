@@ -12,6 +12,7 @@ const title = (text: string): string => (why === null ? text : `${text} (${why})
 describe.skipIf(why !== null)(title('Spin'), () => {
   // More models, and all shipped ones, are compared by test/large/second-opinions.rig.ts.
   test.each([
+    ['logged', logged()],
     ['everything', everything()],
     ['response', response()],
   ])('%s: counts the same states and edges', async (_, model) => {

@@ -37,8 +37,14 @@ export function logged(mutant = false): Model {
   const log = model.component('log', dmaLogging());
   const dirty = model.variable('dirty', 'pages in the log', 2);
   const lost = model.variable('lost', 'a write was not logged', 1);
+  // Read by a property alone.
+  const reported = model.variable('reported', 'a page was in a report', 1);
   model.action('log: START', { sync: [log.on('START.ok')] });
-  model.action('log: REPORT', { sync: [log.on('REPORT.ok')], when: gt(dirty, 0), set: [dirty.to(0)] });
+  model.action('log: REPORT', {
+    sync: [log.on('REPORT.ok')],
+    when: gt(dirty, 0),
+    set: [dirty.to(0), reported.to(1)],
+  });
   model.action('log: start', { sync: [log.on('STOP.ok')], when: eq(dirty, 3) });
   model.action('device: write', {
     when: and(log.in('dma-logging', 'on'), lt(dirty, 2)),
@@ -58,6 +64,7 @@ export function logged(mutant = false): Model {
   );
   model.neverStep('no-dma-unlogged', 'No DMA without log.', 'dma', log.in('dma-logging', 'off'));
   model.sometimes('full', 'The log is full.', eq(dirty, 2));
+  model.sometimes('reported', 'A page is in a report.', eq(reported, 1));
   model.sometimes('reset', 'A reset has come.', log.in('dma-logging', 'after_reset'));
   model.sound(log.in('dma-logging', 'off'));
   return model.build();

@@ -5,7 +5,7 @@
  */
 
 type Value = number | boolean;
-type State = ReadonlyMap<string, number>;
+export type State = ReadonlyMap<string, number>;
 /** Where an expression is evaluated: a state, and the state after it as far as it is said. */
 interface Scope {
   now: State;
@@ -82,6 +82,13 @@ function truth(value: Value): boolean {
 function number(value: Value): number {
   if (typeof value !== 'number') throw new Error(`${value} is no number`);
   return value;
+}
+
+/** `name' = value`: says what the next state is, or whether it is that. */
+function becomes({ next }: Scope, name: string, value: number): boolean {
+  const said = next!.get(name);
+  if (said === undefined) next!.set(name, value);
+  return said === undefined || said === value;
 }
 
 /** By precedence, as in TLA+: `\/` and `/\`, `~`, comparisons, `..`, `+` and `-`. */
@@ -166,12 +173,7 @@ class Parser {
     this.#at += 2;
     this.#need('=');
     const value = this.#sum();
-    return (scope) => {
-      const set = number(value(scope));
-      const before = scope.next!.get(target);
-      if (before === undefined) scope.next!.set(target, set);
-      return before === undefined || before === set;
-    };
+    return (scope) => becomes(scope, target, number(value(scope)));
   }
 
   #unchanged(): Node {
@@ -180,10 +182,7 @@ class Parser {
     do names.push(this.#tokens[this.#at++]!);
     while (this.#take(',') !== null);
     this.#need('>>');
-    return (scope) => {
-      for (const name of names) scope.next!.set(name, scope.now.get(name)!);
-      return true;
-    };
+    return (scope) => names.every((name) => becomes(scope, name, scope.now.get(name)!));
   }
 
   #sum(): Node {
@@ -252,7 +251,7 @@ export interface TlaResult {
 /** Explores a module from `Init` by `Next`, and looks at the invariants of a configuration. */
 export function exploreTla(module: TlaModule, config: string, most = 100_000): TlaResult {
   const invariants = [...config.matchAll(/^INVARIANT (\w+)$/gm)].map(([, name]) => operatorOf(module, name!));
-  const first = initial(module);
+  const first = initialState(module);
   const seen = new Set([keyOf(module, first)]);
   const queue = [first];
   const broken = new Set<string>();
@@ -260,10 +259,7 @@ export function exploreTla(module: TlaModule, config: string, most = 100_000): T
   for (const now of queue) {
     for (const { name, body } of invariants)
       if (!truth(body({ now, next: null, locals: new Map() }))) broken.add(name);
-    for (const choice of operatorOf(module, 'Next').choices) {
-      const next = new Map<string, number>();
-      if (!truth(choice({ now, next, locals: new Map() }))) continue;
-      if (next.size !== module.variables.length) throw new Error('a step leaves a variable open');
+    for (const next of stepsOf(module, now)) {
       edges++;
       const key = keyOf(module, next);
       if (seen.has(key)) continue;
@@ -275,17 +271,43 @@ export function exploreTla(module: TlaModule, config: string, most = 100_000): T
   return { states: seen.size, edges, broken };
 }
 
+/** The states after `now`, one for each line of `Next` that allows a step. */
+export function* stepsOf(module: TlaModule, now: State): Generator<Map<string, number>> {
+  for (const choice of operatorOf(module, 'Next').choices) {
+    const next = new Map<string, number>();
+    if (!truth(choice({ now, next, locals: new Map() }))) continue;
+    if (next.size !== module.variables.length) throw new Error('a step leaves a variable open');
+    yield next;
+  }
+}
+
+/** The value of an operator in a state, or of a pair of states, as far as the second is said. */
+export function holds(
+  module: TlaModule,
+  name: string,
+  now: State,
+  next: Map<string, number> | null,
+): boolean {
+  return truth(operatorOf(module, name).body({ now, next, locals: new Map() }));
+}
+
+/** A truth value that stands in a formula, as a test of states. */
+export function stateTest(module: TlaModule, text: string): (now: State) => boolean {
+  const node = new Parser(module, text).whole();
+  return (now) => truth(node({ now, next: null, locals: new Map() }));
+}
+
 function operatorOf(module: TlaModule, name: string): Operator & { name: string } {
   const operator = module.operators.get(name);
   if (operator === undefined) throw new Error(`'${name}' is not defined`);
   return { name, ...operator };
 }
 
-const keyOf = (module: TlaModule, state: State): string =>
+export const keyOf = (module: TlaModule, state: State): string =>
   module.variables.map((name) => state.get(name)).join();
 
 /** The one state of `Init`, which is a list of `variable = number`. */
-function initial(module: TlaModule): State {
+export function initialState(module: TlaModule): State {
   const state = new Map<string, number>();
   for (const line of operatorOf(module, 'Init').text) {
     const [, name, value] = /^\/\\ (\w+) = (\d+)$/.exec(line) ?? [];
