@@ -26,5 +26,6 @@ export { harmonizedIdentifiers, identifiers } from './identify.js';
 export { after, answers, type Mealy, type Word } from './mealy.js';
 export { Monitor, StateSets } from './monitor.js';
 export { type Fault, faultText, type Mutant, mutants, type Transition } from './mutants.js';
+export { drawFrom } from './random.js';
 export { coverLabels, postmanTour, type Tour, type TourEdge } from './tour.js';
 export { treeOf, WordTree } from './word-tree.js';

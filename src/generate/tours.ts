@@ -1,8 +1,7 @@
-import { coverLabels, postmanTour, type Tour } from '../automaton/index.js';
+import { coverLabels, drawFrom, postmanTour, type Tour } from '../automaton/index.js';
 import type { Case } from '../suite/index.js';
 import { makeCase } from './case.js';
 import type { GenerateContext, Made } from './context.js';
-import { drawFrom } from './random.js';
 import { arcLabels, lineGraph, type RequestGraph, requestGraph } from './request-graph.js';
 import type { Request } from './request-machine.js';
 import { lowerRequests } from './steps.js';

@@ -1,10 +1,10 @@
 import { isRunning } from '../machines/vfio-arcs.js';
+import { bounded, HangError, inTime } from '../target/bounded.js';
 import { recorded } from '../target/recorded.js';
 import { type Target, TargetError } from '../target/target.js';
 import type { TraceEvent } from '../trace/event.js';
 import { type DataFd, type Device, DeviceError, refusalOf } from '../uapi/device.js';
 import type { MigState } from '../uapi/vfio.js';
-import { bounded, HangError, inTime } from './bounded.js';
 
 /** The host of all events of a run. */
 export const HOST = 'stopcopy-test';

@@ -1,11 +1,11 @@
 import type { CapabilitySet } from '../machines/capabilities.js';
 import { requestedPath } from '../machines/vfio-arcs.js';
 import { CaseModel, type Step } from '../suite/index.js';
+import { HangError } from '../target/bounded.js';
 import type { TraceEvent } from '../trace/event.js';
 import { type DataFd, refusalOf } from '../uapi/device.js';
 import type { MigState } from '../uapi/vfio.js';
 import type { Bench } from './bench.js';
-import { HangError } from './bounded.js';
 import { type Bounds, type Outcome, perform } from './outcome.js';
 import type { PlannedStep } from './plan.js';
 

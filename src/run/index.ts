@@ -1,5 +1,5 @@
 /** Runs test suites on live devices, judges what came, and shrinks what failed. */
-export { HangError } from './bounded.js';
+export { HangError } from '../target/bounded.js';
 export { CaseRunner, type CaseRunnerOptions, type Steps } from './case-runner.js';
 export { type PeopleOptions, people } from './people.js';
 export {

@@ -6,46 +6,46 @@ export interface Saved {
   /** Of the model and of what changes the course of the search: see `fingerprint`. */
   readonly model: string;
   readonly position: Position;
+  /** Per watched property the state that shows it, or -1; per action 1 when it happened. */
   readonly shown: readonly number[];
-  readonly stepState: readonly number[];
   readonly fired: readonly number[];
+  /** Seconds that the search has taken. */
   readonly seconds: number;
 }
 
 /** Eight bytes at the beginning of every checkpoint: name and version. */
-const MAGIC = 'STOPCKP1';
+const MAGIC = 'STOPCKP2';
 const HEAD = 16;
 const WHAT = 'it is no checkpoint of stopcopy explore';
 
 /**
- * A checkpoint in parts: the magic, the length of the head (u32, little endian) and zeros up to 16 bytes, the
- * head as JSON, padded to 4 bytes with spaces, and the states as words of 32 bits in the order of this machine.
+ * A checkpoint in parts: the magic, the length of the head and a checksum of all that follows (both u32, little
+ * endian), the head as JSON, padded to 4 bytes with spaces, and the states as words of 32 bits in the order of this
+ * machine.
  */
 export function encodeCheckpoint(saved: Saved, words: Iterable<Int32Array>): Uint8Array[] {
-  const text = JSON.stringify(saved);
-  const padded = Buffer.from(text);
-  const head = Buffer.alloc(HEAD + Math.ceil(padded.length / 4) * 4, ' ');
-  head.fill(0, 0, HEAD);
-  head.write(MAGIC, 0, 'latin1');
-  head.writeUInt32LE(head.length - HEAD, 8);
-  padded.copy(head, HEAD);
-  return [
-    head,
-    ...Array.from(words, (part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength)),
-  ];
+  const text = Buffer.from(JSON.stringify(saved));
+  const head = new Uint8Array(HEAD + Math.ceil(text.length / 4) * 4).fill(0x20);
+  head.set(text, HEAD);
+  const parts = Array.from(words, (part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+  const view = Buffer.from(head.buffer);
+  view.write(MAGIC, 0, 'latin1');
+  view.writeUInt32LE(head.length - HEAD, 8);
+  view.writeUInt32LE(checksum([head.subarray(HEAD), ...parts]), 12);
+  return [head, ...parts];
 }
 
 /**
- * Reads a checkpoint.
+ * Reads a checkpoint: what it says, and the bytes of its states.
  * @param width words of a state
- * @throws ModelError when it is none, is cut, or is of another model or size
+ * @throws ModelError when it is none, is cut or damaged, or is of another model or size
  */
 export function decodeCheckpoint(
   bytes: Uint8Array,
   model: Model,
   fingerprint: string,
   width: number,
-): { saved: Saved; words: Int32Array } {
+): { saved: Saved; states: Uint8Array } {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.length < HEAD || view.toString('latin1', 0, 8) !== MAGIC) throw new ModelError(WHAT);
   const start = HEAD + view.readUInt32LE(8);
@@ -58,51 +58,66 @@ export function decodeCheckpoint(
     );
   const { count } = saved.position;
   const size = 4 * count * width;
-  if (!Number.isSafeInteger(count) || count < 1 || view.length !== start + size)
+  if (view.length !== start + size)
     throw new ModelError(
       `the checkpoint is cut at byte ${view.length}: it says ${count} states, which end at byte ${start + size}`,
     );
-  const words = new Int32Array(count * width);
-  new Uint8Array(words.buffer).set(bytes.subarray(start));
-  return { saved, words };
+  if (checksum([bytes.subarray(HEAD)]) !== view.readUInt32LE(12))
+    throw new ModelError('the checkpoint is damaged: its checksum is not that of its bytes');
+  return { saved, states: bytes.subarray(start) };
 }
 
 function parse(text: string): Saved {
   try {
-    const saved = JSON.parse(text) as Partial<Saved>;
-    const { position, shown, stepState, fired } = saved;
-    const whole = [position?.levels, shown, stepState, fired].every(Array.isArray);
-    if (whole && typeof saved.model === 'string') return saved as Saved;
+    const saved = JSON.parse(text) as Saved;
+    if (isWhole(saved)) return saved;
   } catch {
     // Told below.
   }
   throw new ModelError(WHAT);
 }
 
+function isWhole({ model, position, shown, fired, seconds }: Saved): boolean {
+  const numbers = (list: readonly number[]) => list.every((each) => Number.isSafeInteger(each));
+  const { count, next, end, levels, edges } = position;
+  return (
+    typeof model === 'string' &&
+    Number.isFinite(seconds) &&
+    [levels, shown, fired, [count, next, end, edges]].every(numbers) &&
+    count >= 1 &&
+    levels[0] === 0 &&
+    levels.every((first, level) => level === 0 || first > levels[level - 1]!) &&
+    levels.at(-1)! <= next &&
+    next <= end &&
+    end <= count
+  );
+}
+
+/** FNV-1a over bytes, four at a time where they are aligned: it finds what a disk breaks, no attacker. */
+function checksum(parts: readonly Uint8Array[]): number {
+  let sum = 0x811c9dc5;
+  for (const part of parts) {
+    const words = part.byteOffset % 4 === 0 ? part : part.slice();
+    for (const word of new Int32Array(words.buffer, words.byteOffset, words.length >>> 2))
+      sum = Math.imul(sum ^ word, 0x01000193);
+  }
+  return sum >>> 0;
+}
+
 /** A text that is equal for equal models that are searched in the same way only. */
-export function fingerprint(model: Model, properties: readonly string[], symmetric: boolean): string {
-  const { name, options, actions, variables, symmetry } = model;
+export function fingerprint(model: Model, symmetric: boolean): string {
+  const { name, options, actions, variables, properties, symmetry } = model;
   const components = model.components.map(({ name: component, automaton }) => [
     component,
     automaton.states.length,
     hash(automaton.next.join()),
   ]);
   const rules = actions.map(({ when, sync, set, labels }) => [when, sync, set, labels]);
-  const all = [
-    name,
-    options,
-    components,
-    variables,
-    rules,
-    model.properties,
-    symmetry,
-    properties,
-    symmetric,
-  ];
+  const all = [name, options, components, variables, rules, properties, symmetry, symmetric];
   return `${name} ${hash(JSON.stringify(all))}`;
 }
 
-/** FNV-1a over 53 bits: told apart are models, not attackers. */
+/** FNV-1a twice, with two primes: told apart are models, not attackers. */
 function hash(text: string): string {
   let low = 0x811c9dc5;
   let high = 0x1b873593;

@@ -31,7 +31,7 @@ export class Codegen {
 
   /** An expression as code that gives a number. */
   number(of: Expression): string {
-    if (typeof of === 'number') return `${Math.trunc(of)}`;
+    if (typeof of === 'number') return `(${Number(of)})`;
     if ('variable' in of) return this.read(of.variable);
     if ('in' in of || 'takes' in of) return this.#memberOf(of.component, this.#statesOf(of));
     const args = of.of;

@@ -1,218 +1,254 @@
 import type { Expression } from '../expression.js';
 import { type Model, ModelError, type Property } from '../model.js';
+import { SEGMENT_BITS, SEGMENT_MASK } from './arena.js';
 import { Codegen } from './codegen.js';
 import type { Layout } from './layout.js';
+import { canonicalCode } from './symmetry-code.js';
+import { hashCode, numberBits, numberTable, tableCode } from './tables.js';
 
-/** What the inner loop reads and writes. Positions are in states, not in words. */
+/** What the inner loop reads and writes. Counts are of states, not of words. */
 export interface Progress {
-  /** The segment that is expanded, from `at` up to `to`; its first state has the number `base`. */
-  src: Int32Array;
-  base: number;
+  /** Segments of the arena; there is room for all successors of a state that may still be expanded. */
+  segments: readonly Int32Array[];
+  /** The next state to be expanded, and the one before which to stop; both in one segment. */
   at: number;
   to: number;
-  /** The segment that takes new states, at `dstAt`; its first state has the number `dstBase`. */
-  dst: Int32Array;
-  dstBase: number;
-  dstAt: number;
-  /** No state is expanded once `dstAt` is there: the successors of one more would still fit behind it. */
-  room: number;
-  /** Exact keys, open addressing; `size` slots. */
+  /** States that were reached; once there are `until`, no more are expanded. */
+  count: number;
+  until: number;
+  /** Open addressing; `size` slots. */
   table: Int32Array;
   size: number;
-  /** New states that the table takes before it has to grow. */
-  space: number;
   edges: number;
-  fresh: number;
-  /** Number of the first state with no enabled action that is no legal end, or -1. */
-  dead: number;
 }
 
 /** A model as generated code. */
 export interface Program {
+  /** Words of a state. */
   readonly words: number;
   readonly actions: number;
+  /** Words of a slot of the search's table. */
+  readonly slot: number;
   /** Successors of the last state that was expanded: words, and numbers of actions. */
   readonly out: Int32Array;
   readonly acts: Int32Array;
   /** Per action 1 when it happened. */
   readonly fired: Uint8Array;
-  /** Per state property the number of the first state that shows it, or -1. */
+  /** Per watched property the number of the first state that shows it, or in which a step does; -1 when none. */
   readonly shown: Int32Array;
-  /** Per step property the state and the action that show it, or -1. */
-  readonly stepState: Int32Array;
-  readonly stepAction: Int32Array;
-  /** Expands a state to `out` and `acts`, canonical; returns how many. */
+  /** Expands a state to `out` and `acts`; returns how many. Members are not exchanged. */
   expand(words: Int32Array, offset: number): number;
-  /** Expands as the model is, without exchanging members. */
-  expandConcrete(words: Int32Array, offset: number): number;
+  /** Brings a state into the one order of its members that stands for all. */
   canonical(words: Int32Array, offset: number): void;
-  /** Expands states until `to`, or until room is short. */
+  /** Expands states until `to`, or until there are `until`. */
   run(progress: Progress): void;
-  /** Looks at the state properties of a state that is new. */
+  /** Looks at the properties in a state that is new. */
   check(words: Int32Array, offset: number, number: number): void;
-  hash(words: Int32Array, offset: number): number;
+  /** Enters states by their numbers into an empty table of the search. */
+  enter(table: Int32Array, segments: readonly Int32Array[], from: number, to: number): void;
+  /** The same with a table of numbers, whatever the search has. */
+  enterNumbers(table: Int32Array, segments: readonly Int32Array[], from: number, to: number): void;
+  /** Expands a state; the numbers of its canonical successors, which are all in the table of numbers, go to `tos`. */
+  successors(
+    table: Int32Array,
+    segments: readonly Int32Array[],
+    words: Int32Array,
+    offset: number,
+    tos: Int32Array,
+  ): number;
   predicate(expression: Expression): (words: Int32Array, offset: number) => boolean;
-}
-
-export interface Watched {
-  /** always, never and sometimes, in this order in `shown`. */
-  readonly states: readonly Property[];
-  readonly steps: readonly Property[];
-  /** null: deadlocks are not looked for. */
-  readonly legalEnd: Expression | null;
 }
 
 /** Actions in one generated function: V8 leaves functions that are too long to its interpreter. */
 const CHUNK = 24;
 
-/** Makes the code of a model. `new Function` gets numbers only: no name of a model is in the text. */
-export function programOf(model: Model, layout: Layout, watched: Watched): Program {
+/**
+ * Makes the code of a model. `new Function` gets numbers only: no name of a model is in the text.
+ * @param watched properties that are looked at on the way; `leadsTo` and "every action" have nothing to see there
+ * @param memory bound of bytes, which bounds the numbers of states
+ */
+export function programOf(
+  model: Model,
+  layout: Layout,
+  watched: readonly Property[],
+  memory: number,
+): Program {
   const gen = new Codegen(model, layout);
-  const K = layout.words;
-  const each = <T>(make: (word: number) => T): T[] => Array.from({ length: K }, (_, word) => make(word));
-  const params = each((w) => `w${w}`).join(',');
-  const load = (array: string, at: string) => each((w) => `w${w}=${array}[${at}+${w}]`).join(',');
-
-  const chunks: string[] = [];
-  for (let at = 0; at < model.actions.length; at += CHUNK) {
-    const body = model.actions.slice(at, at + CHUNK).map((action, index) => {
-      const hit = watched.steps
-        .map((property, step) =>
-          'step' in property && action.labels.includes(property.step)
-            ? `if(SS[${step}]<0&&${gen.truth(property.when)}){SS[${step}]=C[0];SA[${step}]=${at + index};}`
-            : '',
-        )
-        .join('');
-      return gen.action(action, at + index, hit);
-    });
-    chunks.push(`function a${chunks.length}(${params},n){let o=n*${K};${body.join('\n')}return n;}`);
-  }
-  const expandBody = `let n=0;${chunks.map((_, index) => `n=a${index}(${params},n);`).join('')}`;
-  const checks = watched.states
-    .map((property, index) => {
-      const of = (property as { of: Expression }).of;
-      const shows = property.kind === 'always' ? `!(${gen.truth(of)})` : gen.truth(of);
-      return `if(P[${index}]<0&&${shows})P[${index}]=at;`;
-    })
-    .join('');
-  const legal = watched.legalEnd === null ? 'true' : gen.truth(watched.legalEnd);
-  const canonical = canonicalCode(layout);
-  const hash = hashCode(K);
-  const equal = each((w) => `table[p+${w}]===w${w}`).join('&&');
-  const source = `'use strict';
-${chunks.join('\n')}
-function expand(${params}){${expandBody}return n;}
-function check(${params},at){${checks}}
-function hash(${params}){${hash}return h>>>0;}
-return {
-  expandWords: (S,s)=>{const ${load('S', 's')};return expand(${params});},
-  canonicalWords: (S,s)=>{let ${load('S', 's')};${canonical}${each((w) => `S[s+${w}]=w${w};`).join('')}},
-  hashWords: (S,s)=>{const ${load('S', 's')};return hash(${params});},
-  checkWords: (S,s,at)=>{const ${load('S', 's')};check(${params},at);},
-  legalWords: (S,s)=>{const ${load('S', 's')};return ${legal};},
-  run(G){
-    const src=G.src,dst=G.dst,table=G.table,scale=G.size/4294967296,end=G.size*${K},to=G.to;
-    const room=G.room,space=G.space-${model.actions.length};
-    let at=G.at,dstAt=G.dstAt,edges=0,fresh=0;
-    for(;at<to&&dstAt<room&&fresh<=space;at++){
-      C[0]=G.base+at;
-      const s=at*${K};
-      const n=expand(${each((w) => `src[s+${w}]`).join(',')});
-      if(n===0){if(G.dead<0){const ${load('src', 's')};if(!(${legal}))G.dead=G.base+at;}continue;}
-      edges+=n;
-      for(let j=0;j<n;j++){
-        F[acts[j]]=1;
-        let ${load('out', `j*${K}`)};
-        ${canonical}
-        ${hash}
-        let p=((h>>>0)*scale|0)*${K};
-        for(;;){
-          if(table[p]===0){
-            const d=dstAt*${K};
-            ${each((w) => `table[p+${w}]=w${w};dst[d+${w}]=w${w};`).join('')}
-            check(${params},G.dstBase+dstAt);
-            dstAt++;fresh++;
-            break;
-          }
-          if(${equal})break;
-          p+=${K};
-          if(p===end)p=0;
-        }
-      }
-    }
-    G.at=at;G.dstAt=dstAt;G.edges+=edges;G.fresh+=fresh;
-  }
-};`;
+  const source = new Source(gen, watched, numberBits(memory, layout.words)).text();
   const most = model.actions.length;
-  const out = new Int32Array(most * K);
+  const out = new Int32Array(most * layout.words);
   const acts = new Int32Array(most);
   const fired = new Uint8Array(most);
-  const shown = new Int32Array(watched.states.length).fill(-1);
-  const stepState = new Int32Array(watched.steps.length).fill(-1);
-  const stepAction = new Int32Array(watched.steps.length).fill(-1);
-  const ranged = (value: number, max: number, action: number, variable: number): number => {
+  const shown = new Int32Array(watched.length).fill(-1);
+  const make = new Function('T', 'R', 'out', 'acts', 'F', 'P', 'C', source);
+  const code = make(gen.tables, ranged(model), out, acts, fired, shown, new Int32Array(1));
+  return {
+    words: layout.words,
+    actions: most,
+    slot: tableCode(layout.words, 31).width,
+    out,
+    acts,
+    fired,
+    shown,
+    ...code,
+    predicate: (expression) => new Function('T', predicateText(gen, expression))(gen.tables),
+  };
+}
+
+/** Refuses a value that a variable does not hold. */
+const ranged =
+  (model: Model) =>
+  (value: number, max: number, action: number, variable: number): number => {
     if (value >= 0 && value <= max) return value;
     throw new ModelError(
       `${model.name}: '${model.actions[action]!.name}' sets ${model.variables[variable]!.name} to ${value}; it holds 0 to ${max}`,
     );
   };
-  const make = new Function('T', 'R', 'out', 'acts', 'F', 'P', 'SS', 'SA', 'C', source);
-  const code = make(gen.tables, ranged, out, acts, fired, shown, stepState, stepAction, new Int32Array(1));
-  return {
-    words: K,
-    actions: most,
-    out,
-    acts,
-    fired,
-    shown,
-    stepState,
-    stepAction,
-    expandConcrete: code.expandWords,
-    expand(words, offset) {
-      const count = code.expandWords(words, offset);
-      for (let j = 0; j < count; j++) code.canonicalWords(out, j * K);
-      return count;
-    },
-    canonical: code.canonicalWords,
-    run: code.run,
-    check: code.checkWords,
-    hash: code.hashWords,
-    predicate(expression) {
-      const body = `return (S,s)=>{const ${load('S', 's')};return ${gen.truth(expression)};}`;
-      return new Function('T', body)(gen.tables) as (words: Int32Array, offset: number) => boolean;
-    },
-  };
+
+function predicateText(gen: Codegen, expression: Expression): string {
+  const loads = Array.from({ length: gen.layout.words }, (_, w) => `w${w}=S[s+${w}]`).join(',');
+  return `return (S,s)=>{const ${loads};return ${gen.truth(expression)};}`;
 }
 
-function hashCode(words: number): string {
-  const multipliers = [0x9e3779b1, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f];
-  const mix = Array.from(
-    { length: words },
-    (_, w) => `h=Math.imul(h^w${w},${multipliers[w % multipliers.length]! | 0});h^=h>>>15;`,
-  );
-  return `let h=0;${mix.join('')}h=Math.imul(h,${0x2c1b3c6d});h^=h>>>13;`;
-}
+/** The text of a program. `S` and `s` are words and the place of a state in them, `w0`, `w1`, … its words. */
+class Source {
+  readonly #words: number;
+  readonly #params: string;
 
-/** Sorts the records of each group, by compare-exchange: a network of neighbours, unrolled. */
-function canonicalCode(layout: Layout): string {
-  return layout.groups
-    .map(({ bits, places }) => {
-      const mask = 2 ** bits - 1;
-      const reads = places.map(({ word, shift }, at) => `let r${at}=w${word}>>>${shift}&${mask};`);
-      const swaps: string[] = [];
-      for (let end = places.length - 1; end > 0; end--)
-        for (let at = 0; at < end; at++)
-          swaps.push(`if(r${at}>r${at + 1}){const t=r${at};r${at}=r${at + 1};r${at + 1}=t;}`);
-      const byWord = new Map<number, string[]>();
-      for (const [at, { word, shift }] of places.entries())
-        byWord.set(word, [...(byWord.get(word) ?? []), `r${at}<<${shift}`]);
-      const writes = [...byWord].map(([word, parts]) => {
-        const clear = places
-          .filter((place) => place.word === word)
-          .reduce((sum, { shift }) => sum | (mask << shift), 0);
-        return `w${word}=w${word}&${~clear}|${parts.join('|')};`;
-      });
-      return `{${reads.join('')}${swaps.join('')}${writes.join('')}}`;
-    })
-    .join('');
+  constructor(
+    readonly gen: Codegen,
+    readonly watched: readonly Property[],
+    readonly numberBits: number,
+  ) {
+    this.#words = gen.layout.words;
+    this.#params = this.#each((w) => `w${w}`).join(',');
+  }
+
+  text(): string {
+    const params = this.#params;
+    const load = `const ${this.#load('S', 's')};`;
+    const store = this.#each((w) => `S[s+${w}]=w${w};`).join('');
+    const own = tableCode(this.#words, this.numberBits);
+    const numbers = numberTable(this.#words, this.numberBits);
+    return `'use strict';
+${this.#expand()}
+function check(${params},at){${this.#checks('of')}}
+function halt(${params},at){${this.#checks('deadlockUnless')}}
+return {
+  expand(S,s){${load}return expand(${params});},
+  canonical(S,s){let ${this.#load('S', 's')};${canonicalCode(this.gen.layout)}${store}},
+  check(S,s,at){${load}check(${params},at);},
+  enter(table,segs,from,to){${this.#enter(own)}},
+  enterNumbers(table,segs,from,to){${this.#enter(numbers)}},
+  successors(table,segs,S,s,tos){${this.#successors(numbers)}},
+  run(G){${this.#run(own)}}
+};`;
+  }
+
+  /** `expand(w0, …)`, in functions of some actions each. */
+  #expand(): string {
+    const { actions } = this.gen.model;
+    const chunks: string[] = [];
+    for (let at = 0; at < actions.length; at += CHUNK) {
+      const body = actions
+        .slice(at, at + CHUNK)
+        .map((action, index) => this.gen.action(action, at + index, this.#hits(action.labels)));
+      chunks.push(
+        `function a${chunks.length}(${this.#params},n){let o=n*${this.#words};${body.join('\n')}return n;}`,
+      );
+    }
+    const calls = chunks.map((_, index) => `n=a${index}(${this.#params},n);`).join('');
+    return `${chunks.join('\n')}\nfunction expand(${this.#params}){let n=0;${calls}return n;}`;
+  }
+
+  /** What is done when an action with these labels happens in state `C[0]`. */
+  #hits(labels: readonly string[]): string {
+    return this.watched
+      .map((property, index) =>
+        'step' in property && labels.includes(property.step)
+          ? `if(P[${index}]<0&&${this.gen.truth(property.when)})P[${index}]=C[0];`
+          : '',
+      )
+      .join('');
+  }
+
+  /** Notes that state `at` shows a property. */
+  #checks(kind: 'of' | 'deadlockUnless'): string {
+    return this.watched
+      .map((property, index) => {
+        const shows =
+          kind === 'of' && 'of' in property
+            ? this.#showing(property.kind, property.of)
+            : kind === 'deadlockUnless' && 'deadlockUnless' in property
+              ? `!(${this.gen.truth(property.deadlockUnless)})`
+              : null;
+        return shows === null ? '' : `if(P[${index}]<0&&${shows})P[${index}]=at;`;
+      })
+      .join('');
+  }
+
+  #showing(kind: string, of: Expression): string {
+    return kind === 'always' ? `!(${this.gen.truth(of)})` : this.gen.truth(of);
+  }
+
+  #enter(table: ReturnType<typeof tableCode>): string {
+    return `const scale=table.length/${table.width}/4294967296,end=table.length;
+    for(let at=from;at<to;at++){
+      const W=segs[at>>>${SEGMENT_BITS}],s=(at&${SEGMENT_MASK})*${this.#words};
+      const ${this.#load('W', 's')};
+      ${hashCode(this.#words)}
+      ${table.probe('', table.put('at'))}
+    }`;
+  }
+
+  #successors(numbers: ReturnType<typeof tableCode>): string {
+    return `const scale=table.length/4294967296,end=table.length;
+    const n=expand(${this.#each((w) => `S[s+${w}]`).join(',')});
+    for(let j=0;j<n;j++){
+      let ${this.#load('out', `j*${this.#words}`)};
+      ${canonicalCode(this.gen.layout)}
+      ${hashCode(this.#words)}
+      ${numbers.probe('tos[j]=q;', 'throw new Error("a successor was not reached");')}
+    }
+    return n;`;
+  }
+
+  #run(table: ReturnType<typeof tableCode>): string {
+    const params = this.#params;
+    return `
+    const segs=G.segments,table=G.table,scale=G.size/4294967296,end=table.length,to=G.to,until=G.until;
+    const src=segs[G.at>>>${SEGMENT_BITS}];
+    let at=G.at,count=G.count,edges=0;
+    let part=count>>>${SEGMENT_BITS},dst=segs[part],d=(count&${SEGMENT_MASK})*${this.#words};
+    for(;at<to&&count<until;at++){
+      C[0]=at;
+      const s=(at&${SEGMENT_MASK})*${this.#words};
+      const n=expand(${this.#each((w) => `src[s+${w}]`).join(',')});
+      if(n===0){const ${this.#load('src', 's')};halt(${params},at);continue;}
+      edges+=n;
+      for(let j=0;j<n;j++){
+        F[acts[j]]=1;
+        let ${this.#load('out', `j*${this.#words}`)};
+        ${canonicalCode(this.gen.layout)}
+        ${hashCode(this.#words)}
+        ${table.probe(
+          '',
+          `if(d===dst.length){dst=segs[++part];d=0;}
+          ${table.put('count')}
+          ${this.#each((w) => `dst[d+${w}]=w${w};`).join('')}
+          check(${params},count);
+          d+=${this.#words};count++;`,
+        )}
+      }
+    }
+    G.at=at;G.count=count;G.edges+=edges;`;
+  }
+
+  #load(array: string, at: string): string {
+    return this.#each((w) => `w${w}=${array}[${at}+${w}]`).join(',');
+  }
+
+  #each(make: (word: number) => string): string[] {
+    return Array.from({ length: this.#words }, (_, word) => make(word));
+  }
 }

@@ -6,7 +6,10 @@ import type { Expression } from '../expression.js';
  */
 export interface StateSpace {
   readonly count: number;
-  /** Tells each enabled action of a state (index into the model's actions), and the number of the state after it. */
+  /**
+   * Tells each enabled action of a state (index into the model's actions), and the number of the state after it.
+   * `visit` must not ask for successors itself.
+   */
   successors(state: number, visit: (action: number, to: number) => void): void;
   /** Makes a test of an expression of the model; it takes the number of a state. */
   predicate(expression: Expression): (state: number) => boolean;

@@ -1,26 +1,43 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ExploreOptions, explore } from '../../../src/explore/engine/explore.js';
-import { asymmetry } from '../../../src/explore/engine/symmetry.js';
-import { type Model, ModelError } from '../../../src/explore/model.js';
+import { ModelBuilder } from '../../../src/explore/builder.js';
+import { replay } from '../../../src/explore/counterexample/replay.js';
+import { type ExploreOptions, type ExploreProgress, explore } from '../../../src/explore/engine/explore.js';
+import { type Expression, minus, plus } from '../../../src/explore/expression.js';
+import { type Model, ModelError, type Property } from '../../../src/explore/model.js';
 import type { Exploration } from '../../../src/explore/result.js';
 import { benchmarkModel } from '../benchmark-model.js';
 import { exploreNaively } from '../naive.js';
 import { randomModel } from '../random-models.js';
+import { widened } from './widened.js';
 
 const concrete = { symmetry: false };
 
-/** Properties with their verdicts and the lengths of what they show. */
+/**
+ * Properties with their verdicts and the lengths of what they show. Of cycles only the verdict: one that comes
+ * back with members exchanged is followed again.
+ */
 const verdicts = ({ properties }: Exploration) =>
-  properties.map(({ id, verdict, counterexample, witness }) => ({
+  properties.map(({ id, kind, verdict, counterexample, witness }) => ({
     id,
     verdict,
-    length: (counterexample ?? witness)?.actions.length,
+    length: kind === 'leadsTo' ? null : (counterexample ?? witness)?.actions.length,
   }));
+
+/** What the machines say to the runs that were found. */
+const problems = (model: Model, { properties }: Exploration): (string | null)[] =>
+  properties.flatMap(({ id, counterexample, witness }) => {
+    const path = counterexample ?? witness;
+    const property = model.properties.find((each) => each.id === id)!;
+    return path === null ? [] : [replay(model, property, path).problem];
+  });
+
+/** Models whose states are of one word, of two, and of more. */
+const models = fc.tuple(randomModel, fc.constantFrom(0, 5, 12)).map(([model, more]) => widened(model, more));
 
 test('a search finds what the plain explorer finds, as fast', async () => {
   await fc.assert(
-    fc.asyncProperty(randomModel, async (model) => {
+    fc.asyncProperty(models, async (model) => {
       const plain = exploreNaively(model);
       const found = await explore(model, concrete);
       expect([found.states, found.edges, found.depth]).toEqual([plain.states, plain.edges, plain.depth]);
@@ -36,7 +53,7 @@ test('a search finds what the plain explorer finds, as fast', async () => {
 
 test('with members exchanged every verdict and every length is the same, in no more states', async () => {
   await fc.assert(
-    fc.asyncProperty(randomModel, async (model) => {
+    fc.asyncProperty(models, async (model) => {
       const plain = await explore(model, concrete);
       const reduced = await explore(model);
       expect(reduced.bounds.symmetry).toBe(model.options.devices > 1);
@@ -46,6 +63,44 @@ test('with members exchanged every verdict and every length is the same, in no m
     }),
     { numRuns: 300 },
   );
+});
+
+test('every run that is shown is one of the machines, and shows it', async () => {
+  await fc.assert(
+    fc.asyncProperty(models, fc.boolean(), async (model, symmetry) => {
+      for (const problem of problems(model, await explore(model, { symmetry }))) expect(problem).toBe(null);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('several properties of one kind are each found', async () => {
+  const model = benchmarkModel(1, 2);
+  const halting = { ...model, actions: model.actions.filter(({ name }) => name.startsWith('log')) };
+  const ends: Property[] = [0, 1].map((of) => ({
+    id: `end-${of}`,
+    words: 'An end.',
+    kind: 'never',
+    deadlockUnless: of,
+  }));
+  const { properties } = await explore({ ...halting, properties: ends });
+  expect(properties.map(({ verdict }) => verdict)).toEqual(['violated', 'holds']);
+  expect(properties[0]!.counterexample).toEqual({ actions: [], end: 'deadlock', loop: null });
+});
+
+test('a value out of its range is refused by name; numbers below zero may stand in an expression', async () => {
+  const make = (to: Expression) => {
+    const model = new ModelBuilder('small', 'Small', benchmarkModel(1, 1).options);
+    const one = model.variable('one', 'a number', 2, 1);
+    model.action('a: leap', { set: [one.to(to)] });
+    return model.build();
+  };
+  const one = { variable: 'one' };
+  await expect(explore(make(plus(one, 1)))).rejects.toThrow(
+    new ModelError("small: 'a: leap' sets one to 3; it holds 0 to 2"),
+  );
+  await expect(explore(make(minus(one, 2)))).rejects.toThrow('sets one to -1');
+  expect((await explore(make(minus(plus(one, -1), -1)))).states).toBe(1);
 });
 
 test('known sizes', async () => {
@@ -59,15 +114,19 @@ test('known sizes', async () => {
   expect(await sizes(benchmarkModel(3, 10), {})).toEqual([17_160, 424_796, 28]);
 });
 
-test('members that are not alike are counted one by one, and it is said why', async () => {
-  const model = benchmarkModel(2, 1);
-  const [first, ...rest] = model.actions;
-  const lame: Model = { ...model, actions: rest };
-  expect(asymmetry(model)).toBe(null);
-  expect(first!.name).toBe('vf0: SET.STOP');
-  expect(asymmetry(lame)).toBe('the actions change when members 0 and 1 of devices are exchanged');
-  expect((await explore(lame)).bounds.symmetry).toBe(false);
-});
+/** With a property that is about cycles. */
+function live(model: Model): Model {
+  const completed: Expression = { op: '==', of: [{ variable: 'phase' }, 4] };
+  const property = {
+    id: 'ends',
+    words: 'It completes.',
+    kind: 'leadsTo',
+    from: 1,
+    to: completed,
+    fairness: [],
+  } as const;
+  return { ...model, properties: [...model.properties, property] };
+}
 
 describe('a bound', () => {
   const model = benchmarkModel(3, 10);
@@ -87,8 +146,35 @@ describe('a bound', () => {
     ]);
   });
 
+  test('of memory is kept whatever it is, by states of any width', async () => {
+    for (const ballast of [0, 5, 12])
+      for (const memory of [100_000, 1_000_000, 3_000_000, 9_000_000]) {
+        const model = widened(benchmarkModel(4, 20), ballast);
+        const { statistics, states, reason } = await explore(model, { ...concrete, memory });
+        expect(reason).toBe('memory');
+        expect(statistics.bytesPerState * states).toBeLessThanOrEqual(memory);
+        expect(statistics.bytesPerState * states).toBeGreaterThan(memory / 4);
+      }
+  });
+
+  test('of memory also holds where cycles are looked for', async () => {
+    const model = live(benchmarkModel(3, 10));
+    expect(await explore(model, concrete)).toMatchObject({ verdict: 'violated', complete: true });
+    const { states } = await explore(model, concrete);
+    const narrow = await explore(model, { ...concrete, memory: 1_700_000 });
+    expect(narrow).toMatchObject({ verdict: 'unknown', complete: true, states });
+    expect(narrow.properties.at(-1)).toMatchObject({
+      verdict: 'unknown',
+      reason: expect.stringContaining('all states are known, but the bound of memory'),
+    });
+  });
+
   test('of states, depth and time', async () => {
-    expect(await explore(model, { states: 1000 })).toMatchObject({ ...open, reason: 'states' });
+    const few = await explore(model, { states: 1000 });
+    expect(few).toMatchObject({ ...open, reason: 'states' });
+    // The successors of the last state that is expanded go beyond.
+    expect(few.states).toBeGreaterThanOrEqual(1000);
+    expect(few.states).toBeLessThan(1000 + model.actions.length);
     expect(await explore(model, { depth: 0 })).toMatchObject({
       ...open,
       reason: 'depth',
@@ -115,60 +201,28 @@ test('an interrupt ends it', async () => {
   });
 });
 
-describe('a checkpoint', () => {
-  const saved = async (model: Model, options: Partial<ExploreOptions>): Promise<Uint8Array> => {
-    let kept: Uint8Array = new Uint8Array();
-    const save = (parts: readonly Uint8Array[]) => {
-      kept = Buffer.concat(parts);
-    };
-    await explore(model, { ...options, checkpoint: { seconds: 1e6, save } });
-    return kept;
+test('progress is told, of states and then of cycles, and an interrupt is heard there', async () => {
+  const model = live(benchmarkModel(4, 14));
+  const told: ExploreProgress[] = [];
+  const stop = new AbortController();
+  const progress = (each: ExploreProgress) => {
+    told.push(each);
+    if (each.cycles !== null) stop.abort();
   };
-  /** All but what depends on the clock and on bounds. */
-  const result = ({ statistics: _, bounds: __, ...rest }: Exploration) => rest;
-
-  test('at any place, again and again, leads to the same end', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        randomModel,
-        fc.boolean(),
-        fc.integer({ min: 1, max: 9 }),
-        async (model, symmetry, step) => {
-          const whole = await explore(model, { symmetry });
-          let resume = await saved(model, { symmetry, states: 1 });
-          for (let states = 1 + step; states < whole.states && resume.length > 0; states += step)
-            resume = await saved(model, { symmetry, states, resume });
-          expect(result(await explore(model, { symmetry, resume }))).toEqual(result(whole));
-        },
-      ),
-      { numRuns: 60 },
-    );
+  const result = await explore(model, { ...concrete, progress, signal: stop.signal });
+  expect(result).toMatchObject({ verdict: 'unknown', complete: true, reason: null });
+  expect(result.properties.at(-1)).toMatchObject({
+    id: 'ends',
+    verdict: 'unknown',
+    reason: expect.stringContaining('an interrupt ended the search for a cycle'),
   });
-
-  test('of a large search leads to the same end', async () => {
-    const model = benchmarkModel(3, 60);
-    const whole = await explore(model, concrete);
-    let resume = await saved(model, { ...concrete, states: 20_000 });
-    resume = await saved(model, { ...concrete, states: 250_000, resume });
-    expect(result(await explore(model, { ...concrete, resume }))).toEqual(result(whole));
-  });
-
-  test('that is cut, foreign, or of another model is refused', async () => {
-    const model = benchmarkModel(2, 3);
-    const resume = await saved(model, { states: 500 });
-    const refusal = (bytes: Uint8Array, of = model, options = {}) =>
-      explore(of, { resume: bytes, ...options }).then(
-        () => 'taken',
-        (error: unknown) => (error instanceof ModelError ? error.message : String(error)),
-      );
-    expect(await refusal(resume)).toBe('taken');
-    expect(await refusal(resume, benchmarkModel(2, 4))).toContain('of another model');
-    expect(await refusal(resume, model, { symmetry: false })).toContain('of another model');
-    expect(await refusal(resume, model, { properties: ['completes'] })).toContain('of another model');
-    expect(await refusal(Buffer.from('{"schema":"other"}'))).toBe('it is no checkpoint of stopcopy explore');
-    for (const length of [0, 7, 12, 100, resume.length - 4, resume.length - 1])
-      expect(await refusal(resume.subarray(0, length))).toMatch(/is cut at byte|is no checkpoint/);
-  });
+  const searching = told.filter(({ cycles }) => cycles === null);
+  expect(searching.length).toBeGreaterThan(1);
+  expect(searching.map(({ states }) => states)).toEqual(
+    searching.map(({ states }) => states).sort((a, b) => a - b),
+  );
+  expect(told.at(-1)!.cycles).toMatchObject({ property: 'ends' });
+  expect(told.at(-1)).toMatchObject({ states: result.states, frontier: 0 });
 });
 
 test('an unknown property is refused', async () => {

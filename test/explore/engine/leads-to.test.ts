@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { type Lasso, leadsTo } from '../../../src/explore/engine/leads-to.js';
+import { describe, expect, test } from 'vitest';
+import { type Lasso, leadsTo, type Question } from '../../../src/explore/engine/leads-to.js';
 import type { StateSpace } from '../../../src/explore/engine/space.js';
 
 /** A graph as edges `[from, action, to]`; 0 is the initial state. */
@@ -51,6 +51,15 @@ function space(given: Graph): StateSpace {
   };
 }
 
+/** Looks to the end, without a bound of memory. */
+function look(of: StateSpace, question: Omit<Question, 'room'>, room = 2 ** 30): Lasso | null | 'memory' {
+  const looking = leadsTo(of, { ...question, room });
+  for (;;) {
+    const step = looking.next();
+    if (step.done) return step.value;
+  }
+}
+
 /** By definition, on the closure of the relation: is there a fair set of states to stay in? */
 function violated(given: Graph): boolean {
   const { states, edges, from, to, fair } = given;
@@ -92,7 +101,8 @@ test('fair cycles, and states to stay in, are found, and what is found is one', 
         to: (state: number) => given.to[state]!,
         fair: given.fair,
       };
-      const lasso = leadsTo(space(given), question);
+      const lasso = look(space(given), question);
+      if (lasso === 'memory') throw new Error('there is room enough');
       expect(lasso !== null).toBe(violated(given));
       if (lasso !== null) check(given, lasso);
     }),
@@ -105,7 +115,7 @@ function check(given: Graph, { path, loop }: Lasso): void {
   expect([...heads].some((head) => follow(given, path.slice(loop), head).has(head))).toBe(true);
 }
 
-test('a long chain does not need a deep stack', () => {
+describe('a long chain', () => {
   const states = 200_000;
   const chain: StateSpace = {
     count: states,
@@ -113,7 +123,19 @@ test('a long chain does not need a deep stack', () => {
     predicate: () => () => false,
     pathTo: (state) => new Array<number>(state).fill(0),
   };
-  const lasso = leadsTo(chain, { from: (state) => state === 0, to: () => false, fair: [[0]] });
-  expect(lasso).toMatchObject({ loop: 0 });
-  expect(lasso!.path.length).toBe(states);
+  const question = { from: (state: number) => state === 0, to: () => false, fair: [[0]] };
+
+  test('does not need a deep stack', () => {
+    const lasso = look(chain, question) as Lasso;
+    expect(lasso.loop).toBe(0);
+    expect(lasso.path.length).toBe(states);
+  });
+
+  test('ends where memory does, and lets others have their turn', () => {
+    expect(look(chain, question, 4 * states)).toBe('memory');
+    expect(look(chain, question, 20 * states)).toBe('memory');
+    const checked = [...leadsTo(chain, { ...question, room: 2 ** 30 })];
+    expect(checked.length).toBeGreaterThan(10);
+    expect(checked.at(-1)).toBe(states);
+  });
 });

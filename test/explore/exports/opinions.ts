@@ -22,7 +22,7 @@ export interface Opinion {
 }
 
 /** Up to how many states each of the slow ones is asked. */
-export const SMALL = { naive: 50_000, tla: 20_000, xstate: 10_000 } as const;
+export const SMALL = { naive: 50_000, tla: 5_000, xstate: 10_000 } as const;
 
 const leadsTo = (model: Model) => model.properties.filter((each) => each.kind === 'leadsTo');
 const everyAction = (model: Model) => model.properties.filter((each) => 'everyAction' in each);

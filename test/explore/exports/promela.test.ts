@@ -34,6 +34,7 @@ describe.skipIf(why !== null)(title('Spin'), () => {
     ['weak', response(), true],
     ['fair', mayStay(), false],
     ['unfair', mayStay(), true],
+    ['any', mayStay(), true],
   ])('what comes at last: %s', async (id, model, broken) => {
     const property = promelaProperties(model).find((each) => each.id === id)!;
     expect(property.run).toBe('liveness');

@@ -141,9 +141,12 @@ export function response(): Model {
 export function mayStay(): Model {
   const model = new ModelBuilder('may-stay', 'What need not happen', options(0));
   const gone = model.variable('gone', 'it has happened', 1);
-  model.action('go', { when: not(gone), set: [gone.to(1)], labels: ['go'] });
+  model.action('go', { when: not(gone), set: [gone.to(1)], labels: ['go', 'any'] });
+  model.action('rest', { labels: ['any'] });
   model.leadsTo('fair', 'It happens when it is fair.', 1, gone, ['go']);
   model.leadsTo('unfair', 'It happens without fairness.', 1, gone, []);
+  // A run may rest for ever, which is to do something again and again, though it changes nothing.
+  model.leadsTo('any', 'It happens when something has to.', 1, gone, ['any']);
   model.sound(gone);
   return model.build();
 }

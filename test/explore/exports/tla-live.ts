@@ -1,4 +1,13 @@
-import { holds, initialState, keyOf, type State, stateTest, stepsOf, type TlaModule } from './tla-reader.js';
+import {
+  holds,
+  initialState,
+  keyOf,
+  readTla,
+  type State,
+  stateTest,
+  stepsOf,
+  type TlaModule,
+} from './tla-reader.js';
 
 /**
  * Decides `p ~> q` of an exported module as TLA+ means it: a behaviour may stutter for ever, and keeps the weak
@@ -11,19 +20,15 @@ interface Graph {
   steps: { to: number; classes: number[] }[][];
 }
 
-/** Whether a property of the module `live`, which extends `base`, is broken. */
-export function brokenAtLast(base: TlaModule, live: TlaModule, property: string): boolean {
-  const module: TlaModule = {
-    ...base,
-    operators: new Map([...base.operators, ...live.operators]),
-    formulas: new Map([...base.formulas, ...live.formulas]),
-  };
+/** Whether a property of the text `live`, a module that extends `base`, is broken. */
+export function brokenAtLast(base: TlaModule, live: string, property: string): boolean {
+  const module = readTla(live, base);
   const spec = formula(module, `Spec_${property}`);
   if (!spec.startsWith('LiveSpec') || formula(module, 'LiveSpec') !== LIVE_SPEC)
     throw new Error(`cannot read '${spec}'`);
   const classes = [...spec.matchAll(/ \/\\ WF_lvars\((\w+)\)/g)].map(([, name]) => name!);
   const [from, to] = formula(module, property).split(' ~> ');
-  const graph = explore(module, classes);
+  const graph = explore(base, module, classes);
   const open = openStates(graph, stateTest(module, from!), stateTest(module, to!));
   return parts(graph, open).some((part) => isFair(graph, part, classes.length));
 }
@@ -36,19 +41,23 @@ function formula(module: TlaModule, name: string): string {
   return text;
 }
 
-function explore(module: TlaModule, classes: readonly string[]): Graph {
-  const key = (state: State) => `${keyOf(module, state)},${state.get('tick')}`;
-  const states: State[] = [new Map([...initialState(module), ['tick', 0]])];
+function explore(base: TlaModule, module: TlaModule, classes: readonly string[]): Graph {
+  const key = (state: State) => `${keyOf(base, state)},${state.get('tick')}`;
+  const states: State[] = [new Map([...initialState(base), ['tick', 0]])];
   const numbers = new Map([[key(states[0]!), 0]]);
   const steps: Graph['steps'] = [];
   for (const now of states) {
     const out: Graph['steps'][number] = [];
-    for (const next of stepsOf(module, now)) {
+    for (const next of stepsOf(base, now)) {
       if (!holds(module, 'LiveNext', now, next)) throw new Error('a step of Next is none of LiveNext');
       const name = key(next);
       const known = numbers.get(name) ?? states.push(next) - 1;
       numbers.set(name, known);
-      const of = classes.flatMap((each, index) => (holds(module, each, now, new Map(next)) ? [index] : []));
+      // `<<A>>_lvars`: a step that changes nothing is none of any class.
+      const changes = key(next) !== key(now);
+      const of = classes.flatMap((each, index) =>
+        changes && holds(module, each, now, new Map(next)) ? [index] : [],
+      );
       out.push({ to: known, classes: of });
     }
     steps.push(out);

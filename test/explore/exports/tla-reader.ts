@@ -31,7 +31,8 @@ export interface TlaModule {
 
 const TOKEN = /\s*(\/\\|\\\/|\\in\b|\.\.|<<|>>|<=|[A-Za-z_]\w*|\d+|[-+#=<~(),'])/y;
 
-export function readTla(text: string): TlaModule {
+/** @param extended the module that it extends, if that is not one of TLA+'s own */
+export function readTla(text: string, extended?: TlaModule): TlaModule {
   const lines = text
     .split('\n')
     .map((line) => line.replace(/\\\*.*$/, '').trimEnd())
@@ -39,8 +40,8 @@ export function readTla(text: string): TlaModule {
   const name = /^---- MODULE (\w+) ----$/.exec(lines[0] ?? '')?.[1];
   if (name === undefined || lines.at(-1) !== '====') throw new Error('no whole module');
   const variables: string[] = [];
-  const operators = new Map<string, Operator>();
-  const formulas = new Map<string, string>();
+  const operators = new Map<string, Operator>(extended?.operators);
+  const formulas = new Map<string, string>(extended?.formulas);
   const module: TlaModule = { name, variables, operators, formulas };
   let body: string[] = [];
   for (const line of lines.slice(1, -1).reverse()) {

@@ -16,7 +16,7 @@ export function brokenByTla(model: Model): string[] {
   return model.properties
     .filter((property) => {
       const name = names.properties.get(property.id)!;
-      if (property.kind === 'leadsTo') return brokenAtLast(base, readTla(liveText!), name);
+      if (property.kind === 'leadsTo') return brokenAtLast(base, liveText!, name);
       if ('everyAction' in property) return false;
       return property.kind === 'sometimes' ? !broken.has(`NoWitnessOf_${name}`) : broken.has(name);
     })

@@ -1,0 +1,47 @@
+import type { Mealy } from '../automaton/index.js';
+
+/** The output of a transition that was not asked for, because learning ended before. */
+export const NOT_ASKED = 'not asked';
+
+/** The same word from the same beginning, with different answers. */
+export interface Nondeterminism {
+  /** Inputs; the answers to the last one differ. */
+  readonly word: readonly string[];
+  /** Each list of answers that was given, one answer an input; with a status, it stands in brackets. */
+  readonly answers: readonly (readonly string[])[];
+}
+
+/**
+ * Why learning ended before it was complete: the budget was used up, it was interrupted, the device answers
+ * the same word differently, or it does not come back to where words begin.
+ */
+export type LearnEnd = 'budget' | 'interrupted' | 'nondeterminism' | 'lost';
+
+/** What was learned of a device. */
+export interface Learned {
+  /** The device, as the user named it. */
+  readonly target: string;
+  /**
+   * The machine. Its states are named by what GET said there, `STOP#2` and so on where several share it; without
+   * GET by a shortest word that leads there. A transition that was not asked for answers `NOT_ASKED` and stays.
+   */
+  readonly machine: Mealy;
+  /** The inputs of the machine, in its order; `GET` is the last one where the status was asked for. */
+  readonly inputs: readonly string[];
+  /** Calls that were put to the device, those of fresh starts among them. */
+  readonly requests: number;
+  /** Fresh starts of the device. */
+  readonly resets: number;
+  /** Words that were put to the device. */
+  readonly words: number;
+  /** For which devices the machine is right, in words. */
+  readonly guarantee: string;
+  /** Whether learning came to its end. */
+  readonly complete: boolean;
+  /** Why it did not; null when it did. */
+  readonly reason: LearnEnd | null;
+  /** What differed, with the reason `nondeterminism`. */
+  readonly nondeterminism: Nondeterminism | null;
+  /** What else has to be known: how words began, inputs that were left out and why, calls that hung. */
+  readonly notes: readonly string[];
+}
