@@ -1,8 +1,10 @@
 export * from './builder.js';
-export { chartMermaid, chartText } from './counterexample/chart.js';
+export type { Changes } from './counterexample/changes.js';
+export { type ChartOptions, chartText } from './counterexample/chart.js';
+export { chartMermaid } from './counterexample/mermaid.js';
 export { type Replay, replay } from './counterexample/replay.js';
 export { shrink } from './counterexample/shrink.js';
-export { traceOf } from './counterexample/trace.js';
+export { kindsOf, traceOf } from './counterexample/trace.js';
 export { vitestFile } from './counterexample/vitest-file.js';
 export { DEFAULT_MEMORY, type ExploreOptions, type ExploreProgress, explore } from './engine/explore.js';
 export * from './exports/index.js';

@@ -1,14 +1,17 @@
 import { bytes, hanging, number, type Paint, plural } from '../text/words.js';
-import { chartMermaid, chartText } from './counterexample/chart.js';
+import { chartText } from './counterexample/chart.js';
+import { chartMermaid } from './counterexample/mermaid.js';
 import type { Model } from './model.js';
-import type { ExploreReport, ReportedProperty } from './report.js';
-import type { Incomplete, Path, Verdict } from './result.js';
+import type { ExploreReport, ReportedPath, ReportedProperty } from './report.js';
+import type { Incomplete, Verdict } from './result.js';
 
 export interface PeopleOptions {
   readonly paint: Paint;
   readonly chart: 'text' | 'mermaid';
   /** Show the witnesses of `sometimes` too. */
   readonly witnesses: boolean;
+  /** Say below each step of a text chart what it changed. */
+  readonly changes?: boolean;
 }
 
 const STYLE = { holds: 'green', violated: 'red', unknown: 'yellow' } as const;
@@ -24,11 +27,14 @@ const WHY: Readonly<Record<Incomplete, string>> = {
 /** The report for people, in lines of at most 100 columns. */
 export function* exploreText(model: Model, report: ExploreReport, options: PeopleOptions): Generator<string> {
   const { paint } = options;
-  yield `${paint('bold', model.name)}: ${model.title} (${sizeOf(model)})`;
+  const [first, ...rest] = hanging(`${model.name}: `, `${model.title} (${sizeOf(model)})`);
+  yield first!.replace(model.name, paint('bold', model.name));
+  yield* rest;
   yield '';
   for (const property of report.properties) yield* propertyLines(model, property, options);
   yield '';
   yield* verdictLines(report, paint);
+  if (report.properties.some(({ counterexample }) => counterexample !== null)) yield* nextLines(model);
 }
 
 function sizeOf({ options: { devices, pages, faults, variant } }: Model): string {
@@ -54,9 +60,11 @@ function* propertyLines(model: Model, property: ReportedProperty, options: Peopl
 
 const mark = (verdict: Verdict): string => verdict.padEnd(8);
 
-function* pathLines(model: Model, path: Path, { chart }: PeopleOptions): Generator<string> {
+function* pathLines(model: Model, path: ReportedPath, { chart, changes }: PeopleOptions): Generator<string> {
   yield '';
-  yield* chart === 'mermaid' ? chartMermaid(model, path) : chartText(model, path);
+  yield* chart === 'mermaid'
+    ? chartMermaid(model, path)
+    : chartText(model, path, { changes: changes ? path.changes : undefined });
   yield '';
 }
 
@@ -66,14 +74,29 @@ function* verdictLines(report: ExploreReport, paint: Paint): Generator<string> {
   const how = complete
     ? `complete, exact keys${bounds.symmetry ? ', equal members in any order counted once' : ''}`
     : `not complete: ${WHY[reason!]}`;
-  yield `explored: ${counted} (${how})`;
+  yield* hanging('explored: ', `${counted} (${how})`);
   yield `          ${statistics.seconds.toFixed(2)} s, ${number(Math.round(statistics.edgesPerSecond))} edges/s, ${bytes(Math.round(statistics.bytesPerState))} a state`;
-  const open = report.properties.filter((each) => each.verdict === 'unknown').length;
-  const broken = report.properties.filter((each) => each.verdict === 'violated').length;
-  const say = {
-    holds: `all ${plural(report.properties.length, 'property', 'properties')} hold`,
-    violated: `${plural(broken, 'property is', 'properties are')} violated${open > 0 ? `, ${open} not decided` : ''}`,
-    unknown: `${plural(open, 'property is', 'properties are')} not decided`,
-  }[verdict];
-  yield `verdict: ${paint(STYLE[verdict], verdict.toUpperCase())}  ${say}`;
+  yield `verdict: ${paint(STYLE[verdict], verdict.toUpperCase())}  ${verdictWords(report)}`;
+}
+
+function verdictWords({ verdict, properties }: ExploreReport): string {
+  const count = (of: Verdict): number => properties.filter((each) => each.verdict === of).length;
+  const are = (of: Verdict): string => plural(count(of), 'property is', 'properties are');
+  if (verdict === 'violated')
+    return `${are('violated')} violated${count('unknown') > 0 ? `, ${are('unknown')} not decided` : ''}`;
+  if (verdict === 'holds') return plural(properties.length, 'property holds', 'properties hold');
+  return count('unknown') > 0 ? `${are('unknown')} not decided` : 'not every state was seen';
+}
+
+/** What can be done with a counterexample. */
+function* nextLines({ name }: Model): Generator<string> {
+  const next = [
+    [`--trace ${name}.ndjson`, 'the first run as events, for stopcopy validate'],
+    [`--vitest ${name}.test.ts`, 'the first run as a test'],
+    [`--export promela -o ${name}.pml`, 'the model, for Spin'],
+  ] as const;
+  const width = Math.max(...next.map(([flags]) => flags.length));
+  yield '';
+  yield 'with the same options:';
+  for (const [flags, words] of next) yield `  ${flags.padEnd(width)}  ${words}`;
 }

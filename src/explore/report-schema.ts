@@ -69,7 +69,8 @@ export const exploreSchema = z.strictObject({
   }),
 });
 
-/** The JSON Schema of `explore --json`, as published. */
-export function exploreJsonSchema(): unknown {
-  return z.toJSONSchema(exploreSchema);
+/** The report as JSON Schema (draft 2020-12). */
+export function exploreJsonSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(exploreSchema, { target: 'draft-2020-12' });
+  return { ...schema, title: `Report of stopcopy explore (${EXPLORE_SCHEMA})` };
 }

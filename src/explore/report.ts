@@ -1,4 +1,4 @@
-import { type Changes, changes } from './counterexample/chart.js';
+import { type Changes, changes } from './counterexample/changes.js';
 import { replay } from './counterexample/replay.js';
 import type { Model, Property } from './model.js';
 import type { Exploration, Path, PropertyResult } from './result.js';

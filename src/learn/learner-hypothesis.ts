@@ -81,6 +81,17 @@ export class Basis {
     return entry;
   }
 
+  /** A node of the frontier that may be several states still, by all that is known; null when there is none. */
+  open(): Frontier | null {
+    for (const { node, candidates } of this.frontier()) {
+      if (candidates.length < 2) continue;
+      this.#frontier.get(node)!.version = -1;
+      const entry = this.#entry(node);
+      if (entry.candidates.length !== 1) return entry;
+    }
+    return null;
+  }
+
   /** The first gap, or null. */
   gap(): Gap | null {
     for (const state of this.states)

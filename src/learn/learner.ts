@@ -90,11 +90,11 @@ class Learner {
     const basis = this.#states;
     for (let isWhole = false; ; ) {
       basis.update(isWhole);
-      const gap = basis.gap();
-      const open = gap ?? basis.frontier().find(({ candidates }) => candidates.length > 1) ?? null;
+      const open = basis.gap() ?? basis.open();
       if (open === null && isWhole) return basis.hypothesis();
       isWhole = open === null;
       if (open === null) continue;
+      if ('node' in open && open.candidates.length === 0) continue;
       if ('node' in open) await this.#inquiry.ask([...open.node.access, ...this.#splitter(open.candidates)]);
       else await this.#fill(open);
     }

@@ -1,115 +1,115 @@
-import { configurationName } from '../../automaton/automaton.js';
-import { cut, WIDTH } from '../../text/words.js';
-import type { ModelState } from '../interpret.js';
+import { cut, WIDTH, wrap } from '../../text/words.js';
 import type { Action, Model } from '../model.js';
 import type { Path } from '../result.js';
+import type { Changes } from './changes.js';
+import { actionsOf, columnsOf, lanesOf, SHAFT } from './lanes.js';
 
-/** What changed in one step: names of components and variables, with their states and values after it. */
-export type Changes = Readonly<Record<string, string | number>>;
-
-/** What is different in `after`. */
-export function changes(before: ModelState, after: ModelState): Changes {
-  const components = Object.entries(after.components)
-    .filter(([name, state]) => state.join() !== before.components[name]!.join())
-    .map(([name, state]) => [name, configurationName(state)]);
-  const values = Object.entries(after.values).filter(([name, value]) => value !== before.values[name]);
-  return Object.fromEntries([...components, ...values]);
+export interface ChartOptions {
+  /** What each action changed: printed below its step. */
+  readonly changes?: readonly Changes[] | undefined;
 }
-
-/** The lanes of a run, in the order in which they come into it. */
-function lanesOf(actions: readonly Action[]): string[] {
-  const lanes = actions.flatMap(({ chart }) => [chart.from, ...(chart.to === undefined ? [] : [chart.to])]);
-  return [...new Set(lanes)];
-}
-
-function actionsOf(model: Model, path: Path): Action[] {
-  return path.actions.map((name) => model.actions.find((each) => each.name === name)!);
-}
-
-const LEAST_LANE = 12;
 
 /**
  * A run as a sequence chart for a terminal, at most 100 columns wide: a lane for each party, an arrow or a
  * note for each step with its number. Lanes stand under their names.
  */
-export function chartText(model: Model, path: Path): string[] {
+export function chartText(model: Model, path: Path, { changes }: ChartOptions = {}): string[] {
   const actions = actionsOf(model, path);
-  if (actions.length === 0) return ['(the initial state)'];
-  const lanes = lanesOf(actions);
-  const digits = String(actions.length).length + 1;
-  const room = WIDTH - digits - 1;
-  const width = Math.max(
-    LEAST_LANE,
-    Math.min(28, Math.floor((room - 30) / Math.max(1, lanes.length - 1)) || 28),
-  );
-  const at = new Map(lanes.map((lane, index) => [lane, index * width]));
-  const head = lanes.map((lane) => cut(lane, width - 1).padEnd(width)).join('');
-  const lines = [`${' '.repeat(digits + 1)}${head}`.trimEnd()];
-  const bars = (): string[] =>
-    Array.from({ length: room }, (_, x) => (x % width === 0 && x < lanes.length * width ? '|' : ' '));
-  for (const [index, action] of actions.entries()) {
-    if (index === path.loop) lines.push(`${' '.repeat(digits + 1)}-- from here on without end --`);
-    const number = `${index + 1}`.padStart(digits - 1);
-    for (const [row, text] of rows(action, at, bars, room).entries())
-      lines.push(`${row === 0 ? number : ' '.repeat(digits - 1)}  ${text}`.trimEnd());
-  }
-  if (path.loop !== null)
-    lines.push(
-      path.loop < actions.length
-        ? `${' '.repeat(digits + 1)}-- and again from step ${path.loop + 1} --`
-        : `${' '.repeat(digits + 1)}-- and nothing more has to happen --`,
-    );
-  if (path.end === 'deadlock') lines.push(`${' '.repeat(digits + 1)}-- nothing more can happen --`);
-  return lines;
-}
-
-/** One step: its text on a line of its own where it does not fit the arrow, and the arrow. */
-function rows(
-  { chart: { from, to, text } }: Action,
-  at: ReadonlyMap<string, number>,
-  bars: () => string[],
-  room: number,
-): string[] {
-  const start = at.get(from)!;
-  const end = to === undefined ? start : at.get(to)!;
-  const put = (line: string[], x: number, words: string): void => {
-    for (const [offset, letter] of [...words].entries()) if (x + offset < room) line[x + offset] = letter;
-  };
-  const line = bars();
-  if (start === end) {
-    put(line, start, `* ${cut(text, room - start - 3)}`);
-    return [line.join('')];
-  }
-  const [left, right] = start < end ? [start, end] : [end, start];
-  const shaft = '-'.repeat(right - left - 1);
-  put(line, left + 1, start < end ? `${shaft.slice(1)}>` : `<${shaft.slice(1)}`);
-  const space = right - left - 5;
-  if (text.length <= space) {
-    put(line, left + 3, ` ${text} `);
-    return [line.join('')];
-  }
-  const above = bars();
-  put(above, left + 2, cut(text, room - left - 3));
-  return [above.join(''), line.join('')];
-}
-
-/** A run as a Mermaid `sequenceDiagram`. */
-export function chartMermaid(model: Model, path: Path): string[] {
-  const actions = actionsOf(model, path);
-  const lanes = lanesOf(actions);
-  const id = (lane: string): string => `p${lanes.indexOf(lane)}`;
-  const text = (words: string): string => words.replace(/[;#:<>]/g, (sign) => `#${sign.charCodeAt(0)};`);
-  const lines = actions.flatMap(({ chart: { from, to, text: words } }, index) => [
-    ...(index === path.loop ? ['  loop without end'] : []),
-    to === undefined || to === from
-      ? `  Note over ${id(from)}: ${text(words)}`
-      : `  ${id(from)}->>${id(to)}: ${text(words)}`,
+  // Numbers, and two spaces.
+  const margin = String(actions.length).length + 2;
+  const indent = ' '.repeat(margin);
+  const canvas = new Canvas(actions, WIDTH - margin);
+  const lines = actions.flatMap(({ chart }, index) => [
+    ...(index === path.loop ? [`${indent}-- from here on without end --`] : []),
+    ...canvas
+      .step(chart)
+      .map((row, at) => `${(at === 0 ? `${index + 1}` : '').padStart(margin - 2)}  ${row}`),
+    ...changeLines(changes?.[index] ?? {}, `${indent}  `),
   ]);
-  return [
-    'sequenceDiagram',
-    '  autonumber',
-    ...lanes.map((lane) => `  participant ${id(lane)} as ${text(lane)}`),
-    ...lines,
-    ...(path.loop === null || path.loop === actions.length ? [] : ['  end']),
-  ];
+  const head = actions.length === 0 ? '(the initial state)' : canvas.head;
+  return [`${indent}${head}`, ...lines, ...endLines(path).map((line) => `${indent}-- ${line} --`)];
+}
+
+function changeLines(changes: Changes, indent: string): string[] {
+  const parts = Object.entries(changes).map(([name, value]) => `${name} = ${value}`);
+  return wrap(parts.join(', '), WIDTH - indent.length).map((line) => `${indent}${line}`);
+}
+
+function endLines({ actions, end, loop }: Path): string[] {
+  if (end === 'deadlock') return ['nothing more can happen'];
+  if (loop === null) return [];
+  return [loop < actions.length ? `and again from step ${loop + 1}` : 'and nothing more has to happen'];
+}
+
+/** Draws steps between lanes. */
+class Canvas {
+  readonly #lanes: readonly string[];
+  readonly #columns: ReadonlyMap<string, number>;
+
+  constructor(
+    actions: readonly Action[],
+    readonly room: number,
+  ) {
+    this.#lanes = lanesOf(actions);
+    this.#columns = columnsOf(this.#lanes, actions, room);
+  }
+
+  /** The names of the lanes; each ends before the next. */
+  get head(): string {
+    const row = this.#row(' ');
+    const columns = [...this.#columns.values(), this.room + 1];
+    for (const [index, lane] of this.#lanes.entries())
+      put(row, columns[index]!, cutTo(columns[index + 1]! - columns[index]! - 1, lane));
+    return this.#line(row);
+  }
+
+  /** An arrow, with its text above it where it does not fit into it; or a note, over the lanes beside it. */
+  step({ from, to, text }: Action['chart']): string[] {
+    const start = this.#columns.get(from)!;
+    const end = this.#columns.get(to ?? from)!;
+    const [left, right] = [Math.min(start, end), Math.max(start, end)];
+    if (left === right) return [this.#note(left, text)];
+    const row = this.#row('|');
+    const shaft = '-'.repeat(Math.max(0, right - left - 2));
+    put(row, left + 1, start < end ? `${shaft}>` : `<${shaft}`);
+    const spare = right - left + 1 - SHAFT - text.length;
+    if (spare < -1) return [this.#over(left + 1, ` ${text} `), this.#line(row)];
+    put(row, left + (spare < 0 ? 2 : 3), ` ${text} `);
+    return [this.#line(row)];
+  }
+
+  /** At its lane, the text on the right of it; on the left where there is more room for it. */
+  #note(column: number, text: string): string {
+    const [before, after] = [column - 2, this.room - column - 2];
+    if (text.length <= after || before <= after) return this.#over(column, `* ${cutTo(after, text)} `);
+    const shown = cutTo(before, text);
+    return this.#over(column - shown.length - 2, ` ${shown} *`);
+  }
+
+  /** Text over lanes, moved to the left where it would not end in time. */
+  #over(column: number, text: string): string {
+    const row = this.#row('|');
+    const shown = cutTo(this.room, text.trimEnd());
+    put(row, Math.max(0, Math.min(column, this.room - shown.length)), `${shown} `);
+    return this.#line(row);
+  }
+
+  #row(lane: string): string[] {
+    const row = new Array<string>(this.room).fill(' ');
+    for (const column of this.#columns.values()) row[column] = lane;
+    return row;
+  }
+
+  #line(row: readonly string[]): string {
+    return row.slice(0, this.room).join('').trimEnd();
+  }
+}
+
+/** With dots where there is room for them. */
+function cutTo(length: number, text: string): string {
+  return length < 6 ? text.slice(0, Math.max(0, length)) : cut(text, length);
+}
+
+function put(row: string[], column: number, text: string): void {
+  for (let offset = 0; offset < text.length; offset++) row[column + offset] = text[offset]!;
 }

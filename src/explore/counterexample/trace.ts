@@ -1,4 +1,4 @@
-import type { TraceEvent } from '../../trace/event.js';
+import type { EventKind, TraceEvent } from '../../trace/event.js';
 import type { Model } from '../model.js';
 import type { Path } from '../result.js';
 
@@ -15,4 +15,9 @@ export function traceOf(model: Model, path: Path): TraceEvent[] {
       .find((each) => each.name === name)!
       .events.map((event, at) => ({ ...event, t: (index + 1) * STEP + at })),
   );
+}
+
+/** The kinds of event that a recording of any run of the model can show: what the head of a trace tells. */
+export function kindsOf(model: Model): Set<EventKind> {
+  return new Set(model.actions.flatMap(({ events }) => events.map(({ kind }) => kind)));
 }

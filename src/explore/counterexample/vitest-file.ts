@@ -1,3 +1,4 @@
+import { plural, WIDTH, wrap } from '../../text/words.js';
 import type { Model, Property } from '../model.js';
 import type { Path } from '../result.js';
 import { chartText } from './chart.js';
@@ -6,18 +7,15 @@ import { chartText } from './chart.js';
  * A vitest file that makes the model, replays the run on its machines, and expects that it breaks the property
  * (of a `sometimes`: that it is a witness).
  */
-export function vitestFile(model: Model, property: Property, path: Path): string {
+export function vitestFile(model: Model, property: Property, { actions, end, loop }: Path): string {
+  const path: Path = { actions, end, loop };
   const verb = property.kind === 'sometimes' ? 'is shown by' : 'is broken by';
-  const title = `${model.name}${model.options.variant === null ? '' : ` as ${model.options.variant}`}: ${property.id} ${verb} ${path.actions.length} steps`;
+  const title = `${model.name}${model.options.variant === null ? '' : ` as ${model.options.variant}`}: ${property.id} ${verb} ${plural(actions.length, 'step')}`;
   return `import { modelNamed, modelOptions, replay } from 'stopcopy/explore';
 import { expect, test } from 'vitest';
 
 /*
- * ${property.words}
- *
-${chartText(model, path)
-  .map((line) => ` * ${line.replaceAll('*/', '* /')}`.trimEnd())
-  .join('\n')}
+${comment([...wrap(property.words, WIDTH - 3), '', ...chartText(model, path)])}
  */
 test(${JSON.stringify(title)}, () => {
   const entry = modelNamed(${JSON.stringify(model.name)})!;
@@ -27,4 +25,8 @@ test(${JSON.stringify(title)}, () => {
   expect(replay(model, property, path).problem).toBe(null);
 });
 `;
+}
+
+function comment(lines: readonly string[]): string {
+  return lines.map((line) => ` * ${line.replaceAll('*/', '* /')}`.trimEnd()).join('\n');
 }

@@ -13,10 +13,19 @@ export interface Field {
   readonly initial: number;
 }
 
-/** A symmetric group as records of equal form: member i is `bits` bits at `shift` of `word`. */
+/** Bits in a word. */
+export interface Place {
+  readonly word: number;
+  readonly shift: number;
+}
+
+/**
+ * A symmetric group as records of equal form, in parts that are compared as one number each. Part p of member i is
+ * `bits[p]` bits at `places[i][p]`.
+ */
 export interface Records {
-  readonly bits: number;
-  readonly places: readonly { readonly word: number; readonly shift: number }[];
+  readonly bits: readonly number[];
+  readonly places: readonly (readonly Place[])[];
 }
 
 /**
@@ -43,16 +52,16 @@ interface Piece {
 }
 
 /**
- * Packs a model. Members of symmetric groups come first, each as one contiguous record.
+ * Packs a model. Members of symmetric groups come first, each as a contiguous record, or several when it is wide.
  * @throws ModelError when a state would need more than 64 bytes
  */
 export function layoutOf(model: Model, symmetric: boolean): Layout {
   const pieces = new Map(piecesOf(model).map((piece) => [piece.name, piece]));
   const room = new Room();
   const fields = new Map<string, Field>();
-  const put = (names: readonly string[]): { word: number; shift: number; bits: number } => {
-    const bits = names.reduce((sum, name) => sum + pieces.get(name)!.bits, 0);
-    const place = room.take(bits);
+  const bitsOf = (names: readonly string[]) => names.reduce((sum, name) => sum + pieces.get(name)!.bits, 0);
+  const put = (names: readonly string[]): Place => {
+    const place = room.take(bitsOf(names));
     let { shift } = place;
     for (const name of names) {
       const piece = pieces.get(name)!;
@@ -60,11 +69,12 @@ export function layoutOf(model: Model, symmetric: boolean): Layout {
       shift += piece.bits;
       pieces.delete(name);
     }
-    return { ...place, bits };
+    return place;
   };
   const groups = (symmetric ? model.symmetry : []).map(({ members }) => {
-    const places = members.map(put);
-    return { bits: places[0]!.bits, places };
+    const parts = members.map((names) => partsOf(names, pieces));
+    const bits = parts[0]!.map(bitsOf);
+    return { bits, places: parts.map((each) => each.map(put)) };
   });
   const rest = [...pieces.values()].sort((a, b) => b.bits - a.bits);
   for (const { name } of rest) put([name]);
@@ -78,13 +88,23 @@ export function layoutOf(model: Model, symmetric: boolean): Layout {
   return { words: room.words, fields, groups, initial };
 }
 
-/** Most bits of a member's record; wider ones cannot be compared as one number. */
-export const RECORD_BITS = 31;
+/** Most bits of a part of a record: it is compared as a number that is never negative. */
+const PART_BITS = 31;
 
-/** Bits of each member's record of a group. */
-export function recordBits(model: Model, members: readonly (readonly string[])[]): number {
-  const pieces = new Map(piecesOf(model).map((piece) => [piece.name, piece.bits]));
-  return Math.max(...members.map((names) => names.reduce((sum, name) => sum + pieces.get(name)!, 0)));
+/** The names of a record in parts. */
+function partsOf(names: readonly string[], pieces: ReadonlyMap<string, Piece>): string[][] {
+  const parts: string[][] = [];
+  let free = 0;
+  for (const name of names) {
+    const { bits } = pieces.get(name)!;
+    if (bits > free) {
+      parts.push([]);
+      free = PART_BITS;
+    }
+    parts.at(-1)!.push(name);
+    free -= bits;
+  }
+  return parts;
 }
 
 function piecesOf(model: Model): Piece[] {

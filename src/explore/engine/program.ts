@@ -56,6 +56,14 @@ export interface Program {
     offset: number,
     tos: Int32Array,
   ): number;
+  /** The first of these states that has a successor with the words, whatever the order of its members; or -1. */
+  predecessor(
+    segments: readonly Int32Array[],
+    from: number,
+    to: number,
+    words: Int32Array,
+    offset: number,
+  ): number;
   predicate(expression: Expression): (words: Int32Array, offset: number) => boolean;
 }
 
@@ -141,6 +149,7 @@ return {
   enter(table,segs,from,to){${this.#enter(own)}},
   enterNumbers(table,segs,from,to){${this.#enter(numbers)}},
   successors(table,segs,S,s,tos){${this.#successors(numbers)}},
+  predecessor(segs,from,to,S,s){${this.#predecessor()}},
   run(G){${this.#run(own)}}
 };`;
   }
@@ -211,6 +220,21 @@ return {
       ${numbers.probe('tos[j]=q;', 'throw new Error("a successor was not reached");')}
     }
     return n;`;
+  }
+
+  #predecessor(): string {
+    const words = this.#each((w) => `g${w}=S[s+${w}]`).join(',');
+    return `const ${words};
+    for(let at=from;at<to;at++){
+      const W=segs[at>>>${SEGMENT_BITS}],i=(at&${SEGMENT_MASK})*${this.#words};
+      const n=expand(${this.#each((w) => `W[i+${w}]`).join(',')});
+      for(let j=0;j<n;j++){
+        let ${this.#load('out', `j*${this.#words}`)};
+        ${canonicalCode(this.gen.layout)}
+        if(${this.#each((w) => `w${w}===g${w}`).join('&&')})return at;
+      }
+    }
+    return -1;`;
   }
 
   #run(table: ReturnType<typeof tableCode>): string {

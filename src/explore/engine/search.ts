@@ -210,9 +210,12 @@ export class Search implements StateSpace {
 
   /** A state of the level before that leads to this one. */
   #predecessor(state: number, level: number): number {
-    const end = this.#levels[level] ?? this.#end;
-    for (let each = this.#levels[level - 1]!; each < end; each++)
-      if (this.#stepTo(each, state) >= 0) return each;
+    const from = this.#levels[level - 1]!;
+    const to = this.#levels[level] ?? this.#end;
+    const words = this.#arena.segment(state);
+    const { segments } = this.#arena;
+    const found = this.#program.predecessor(segments, from, to, words, this.#arena.offset(state));
+    if (found >= 0) return found;
     throw new Error('a state that was reached has no predecessor');
   }
 

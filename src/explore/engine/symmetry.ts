@@ -1,7 +1,6 @@
 import { expressionsOf } from '../builder.js';
 import type { Expression } from '../expression.js';
 import type { Action, Component, Model } from '../model.js';
-import { RECORD_BITS, recordBits } from './layout.js';
 
 /**
  * Why members of the model's symmetric groups cannot be exchanged, or null when they can. It is proven, not
@@ -15,8 +14,6 @@ export function asymmetry(model: Model): string | null {
   const actions = actionsText(model, new Map());
   const properties = propertiesText(model, new Map());
   for (const { name, members } of model.symmetry) {
-    if (recordBits(model, members) > RECORD_BITS)
-      return `a member of ${name} needs more than ${RECORD_BITS} bits`;
     for (let at = 0; at + 1 < members.length; at++) {
       const [one, other] = [members[at]!, members[at + 1]!];
       const reason = unlike(model, one, other);

@@ -2,6 +2,7 @@ import type { ModelEntry } from '../model.js';
 import { mailbox } from './mailbox.js';
 import { multifd } from './multifd.js';
 import { postcopy } from './postcopy.js';
+import { precopy } from './precopy.js';
 import { svqSwitch } from './svq-switch.js';
 import { switchoverAck } from './switchover-ack.js';
 import { twoPhaseStop } from './two-phase-stop.js';
@@ -9,6 +10,7 @@ import { vhostLogSwitch } from './vhost-log-switch.js';
 
 /** Every model that is shipped. */
 export const MODELS: readonly ModelEntry[] = [
+  precopy,
   twoPhaseStop,
   switchoverAck,
   multifd,

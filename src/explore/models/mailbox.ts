@@ -53,7 +53,7 @@ export const mailbox: ModelEntry = {
       name: 'replay-last-first',
       title: 'The destination replays the log from its end.',
       kind: 'mutant',
-      breaks: ['configured-as-seen'],
+      breaks: ['configured-as-seen', 'moved-by-replay'],
     },
     {
       name: 'refused-stay-logged',

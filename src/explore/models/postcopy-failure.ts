@@ -112,7 +112,7 @@ export function recover(parts: Postcopy): void {
     when: and(parts.statusIs('src', 'postcopy-paused'), parts.statusIs('dst', 'postcopy-paused')),
     sync: [parts.becomes('src', 'postcopy-recover-setup')],
     events: [statusEvent('src', 'postcopy-recover-setup')],
-    labels: ['recovery'],
+    labels: ['progress'],
   });
   if (parts.options.faults > 1)
     model.action('source: no new connection', {
@@ -128,7 +128,7 @@ export function recover(parts: Postcopy): void {
     set: [parts.cut.to(0), recovery.to(RECOVERY.recover)],
     chart: { from: 'source', to: 'destination', text: 'POSTCOPY_RECOVER' },
     events: [statusEvent('src', 'postcopy-recover')],
-    labels: ['recovery'],
+    labels: ['progress'],
   });
   model.action('destination: RECV_BITMAP of what has come', {
     when: eq(recovery, RECOVERY.recover),

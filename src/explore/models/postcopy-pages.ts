@@ -22,12 +22,12 @@ export function wait(parts: Postcopy, { name, at, fault }: Page): void {
     when: and(eq(fault, FAULT.waits), eq(parts.cut, 0), parts.statusIs('dst', ...SERVES)),
     set: [fault.to(FAULT.asked)],
     chart: { from: 'destination', to: 'source', text: `REQ_PAGES ${name}` },
-    labels: ['urgent'],
+    labels: ['progress'],
   });
   parts.model.action(`source: hears that ${name} is waited for`, {
     when: and(eq(fault, FAULT.asked), serves(parts)),
     set: [fault.to(FAULT.queued)],
-    labels: ['urgent'],
+    labels: ['progress'],
   });
 }
 
@@ -55,8 +55,8 @@ export function send(parts: Postcopy, page: Page): void {
   sends('nobody asked for it', 'background', eq(dirty, 1));
   const asked = eq(fault, parts.is('requests-ignored') ? FAULT.forgotten : FAULT.queued);
   // The source knows what it has sent: a request for it comes to nothing.
-  sends('which was asked for', 'urgent', and(asked, eq(dirty, 1)));
-  if (late !== null) sends('which it has sent before', 'urgent', eq(late, 1), [late.to(0)]);
+  sends('which was asked for', 'progress', and(asked, eq(dirty, 1)));
+  if (late !== null) sends('which it has sent before', 'progress', eq(late, 1), [late.to(0)]);
   parts.model.action(`destination: places ${name}`, {
     when: and(
       eq(way, WAY.postcopy),

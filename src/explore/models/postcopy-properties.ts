@@ -75,7 +75,7 @@ function liveness(parts: Postcopy): void {
     'Who waits for a page gets it by asking, also over a recovery, or the load has failed.',
     parts.some(({ fault }) => gt(fault, 0)),
     parts.all(({ fault }) => eq(fault, 0)),
-    ['progress', 'urgent', 'recovery'],
+    ['progress'],
   );
   model.leadsTo(
     'failure-goes-back',
@@ -92,14 +92,14 @@ function liveness(parts: Postcopy): void {
     'After the stop of the switch the VM runs on one of both sides.',
     parts.run.src.in('run-state', 'finish-migrate'),
     or(parts.runs('src'), parts.runs('dst')),
-    ['progress', 'urgent', 'background'],
+    ['progress', 'background'],
   );
   model.leadsTo(
     'migration-ends',
     'Once the VM runs at the destination, the migration completes.',
     eq(stage, STAGE.running),
     completed,
-    ['progress', 'urgent', 'background', 'recovery'],
+    ['progress', 'background'],
   );
 }
 

@@ -121,7 +121,7 @@ export const postcopy: ModelEntry = {
     'what both sides know at the end is not cut off. `pages` are pages of RAM, `faults` cuts and refused loads. ' +
     'With a VFIO device in the VM the migration is refused. A vhost-user back end is told of the steps; its ' +
     'faults are those of a vCPU. Left out: completion without post-copy, the preempt channel, dirty bitmaps of ' +
-    'block devices, the death of a host.',
+    'block devices, the death of a host, a destination that fails between its PONG and RUN.',
   ranges: { pages: { least: 1, most: 4, usual: 2 }, faults: { least: 1, most: 3, usual: 2 } },
   capabilities: [],
   variants: VARIANTS,

@@ -9,7 +9,7 @@ import type { Exploration } from '../../../src/explore/result.js';
 import { benchmarkModel } from '../benchmark-model.js';
 import { exploreNaively } from '../naive.js';
 import { randomModel } from '../random-models.js';
-import { widened } from './widened.js';
+import { widened, widenedMembers } from './widened.js';
 
 const concrete = { symmetry: false };
 
@@ -32,8 +32,10 @@ const problems = (model: Model, { properties }: Exploration): (string | null)[] 
     return path === null ? [] : [replay(model, property, path).problem];
   });
 
-/** Models whose states are of one word, of two, and of more. */
-const models = fc.tuple(randomModel, fc.constantFrom(0, 5, 12)).map(([model, more]) => widened(model, more));
+/** Models whose states are of one word, of two, and of more, some with members of several words. */
+const models = fc
+  .tuple(randomModel, fc.constantFrom(0, 5, 12), fc.constantFrom(0, 0, 5))
+  .map(([model, more, own]) => widenedMembers(widened(model, more), own));
 
 test('a search finds what the plain explorer finds, as fast', async () => {
   await fc.assert(
@@ -202,7 +204,7 @@ test('an interrupt ends it', async () => {
 });
 
 test('progress is told, of states and then of cycles, and an interrupt is heard there', async () => {
-  const model = live(benchmarkModel(4, 14));
+  const model = live(benchmarkModel(4, 30));
   const told: ExploreProgress[] = [];
   const stop = new AbortController();
   const progress = (each: ExploreProgress) => {

@@ -10,7 +10,7 @@ import { modelNamed } from '../../../src/explore/models/index.js';
 import { modelOptions } from '../../../src/explore/models/options.js';
 import { benchmarkModel } from '../benchmark-model.js';
 import { randomModel } from '../random-models.js';
-import { widened } from './widened.js';
+import { widened, widenedMembers } from './widened.js';
 
 const MEMORY = 2 ** 28;
 
@@ -18,9 +18,11 @@ const MEMORY = 2 ** 28;
 function orders({ groups }: Layout, words: Int32Array): number {
   let product = 1;
   for (const { bits, places } of groups) {
-    const counts = new Map<number, number>();
-    for (const [index, { word, shift }] of places.entries()) {
-      const record = (words[word]! >>> shift) & (2 ** bits - 1);
+    const counts = new Map<string, number>();
+    for (const [index, member] of places.entries()) {
+      const record = member
+        .map(({ word, shift }, part) => (words[word]! >>> shift) & (2 ** bits[part]! - 1))
+        .join();
       const equal = (counts.get(record) ?? 0) + 1;
       counts.set(record, equal);
       product = (product * (index + 1)) / equal;
@@ -62,6 +64,17 @@ test('each state that stands for others, counted as often, gives the states and 
       expect(expanded(model)).toEqual(await counted(model));
     }),
     { numRuns: 150 },
+  );
+});
+
+test('so it is with members that are wider than a word', async () => {
+  await fc.assert(
+    fc.asyncProperty(randomModel, fc.constantFrom(3, 5, 8), async (given, more) => {
+      const model = widenedMembers(given, more);
+      expect(asymmetry(model) === null).toBe(model.options.devices > 1);
+      expect(expanded(model)).toEqual(await counted(model));
+    }),
+    { numRuns: 100 },
   );
 });
 

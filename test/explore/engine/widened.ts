@@ -21,3 +21,33 @@ export function widened(model: Model, ballast: number): Model {
     actions: model.actions.map((action) => ({ ...action, set: [...action.set, ...set] })),
   };
 }
+
+/** The model with so many more variables in each member of its groups, set by the actions of that member. */
+export function widenedMembers(model: Model, more: number): Model {
+  const { name: first, max } = model.variables[0]!;
+  const own = (member: readonly string[]) =>
+    Array.from({ length: more }, (_, index) => `${member[0]} ballast${index}`);
+  const members = model.symmetry.flatMap((group) => group.members);
+  return {
+    ...model,
+    variables: [
+      ...model.variables,
+      ...members.flatMap(own).map((name) => ({ name, words: 'ballast', max: 255, initial: 255 - max })),
+    ],
+    actions: model.actions.map((action) => {
+      const touched = [
+        ...action.sync.map((each) => each.component),
+        ...action.set.map((each) => each.variable),
+      ];
+      const set = members
+        .filter((member) => member.some((name) => touched.includes(name)))
+        .flatMap(own)
+        .map((variable) => ({ variable, to: { op: '+', of: [255 - max, { variable: first }] } as const }));
+      return { ...action, set: [...action.set, ...set] };
+    }),
+    symmetry: model.symmetry.map((group) => ({
+      ...group,
+      members: group.members.map((member) => [...member, ...own(member)]),
+    })),
+  };
+}
