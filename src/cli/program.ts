@@ -7,6 +7,7 @@ import { addExplain } from './commands/explain.js';
 import { addExplore } from './commands/explore.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
+import { addLearn } from './commands/learn.js';
 import { addMigrate } from './commands/migrate.js';
 import { addProxy } from './commands/proxy.js';
 import { addRecord } from './commands/record.js';
@@ -58,6 +59,7 @@ export function makeProgram(): Command {
     addServe,
     addProxy,
     addExplore,
+    addLearn,
     addDemo,
     addCompletion,
   ]) {

@@ -47,5 +47,5 @@ function guaranteeOf({ states }: Mealy, extraStates: number, walks: number, walk
   const most = plural(found + extraStates, 'state');
   const more = extraStates === 0 ? '' : `, and ${plural(extraStates, 'hidden one')} would have shown`;
   const random = walks === 0 ? '' : `; ${plural(walks, 'random word')} of ${walkLength} inputs agree`;
-  return `exact for a device with at most ${most}: ${found} were found${more}${random}`;
+  return `exact for a device with at most ${most}: ${found} ${found === 1 ? 'was' : 'were'} found${more}${random}`;
 }

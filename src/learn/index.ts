@@ -14,9 +14,12 @@ export {
   STATUS_INPUT,
 } from './alphabet.js';
 export { DeviceTeacher, type DeviceTeacherOptions, FRESH_STARTS, type FreshStart } from './device-teacher.js';
+export { answerText, type Difference, differences } from './difference.js';
 export { type Examination, type ExamineOptions, examination } from './equivalence.js';
 export { type LearnOptions, type LearnProgress, learnMachine } from './learner.js';
 export type { Limits } from './learner-inquiry.js';
 export { type Allowed, type Expectation, protocolExpectation, protocolMachine } from './protocol.js';
+export { learnedDot, learnedMermaid, type MachineData, machineData } from './render.js';
+export { LEARN_SCHEMA, type LearnReport, learnJsonSchema, learnReport, learnSchema } from './report.js';
 export { type LearnEnd, type Learned, NOT_ASKED, type Nondeterminism } from './result.js';
 export { type Answer, LostError, MachineTeacher, type Situation, type Teacher } from './teacher.js';

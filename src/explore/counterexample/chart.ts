@@ -26,8 +26,9 @@ export function chartText(model: Model, path: Path, { changes }: ChartOptions = 
       .map((row, at) => `${(at === 0 ? `${index + 1}` : '').padStart(margin - 2)}  ${row}`),
     ...changeLines(changes?.[index] ?? {}, `${indent}  `),
   ]);
-  const head = actions.length === 0 ? '(the initial state)' : canvas.head;
-  return [`${indent}${head}`, ...lines, ...endLines(path).map((line) => `${indent}-- ${line} --`)];
+  const head = actions.length === 0 ? ['(the initial state)'] : canvas.head;
+  const end = endLines(path).map((line) => `-- ${line} --`);
+  return [...head.map((line) => indent + line), ...lines, ...end.map((line) => indent + line)];
 }
 
 function changeLines(changes: Changes, indent: string): string[] {
@@ -54,13 +55,19 @@ class Canvas {
     this.#columns = columnsOf(this.#lanes, actions, room);
   }
 
-  /** The names of the lanes; each ends before the next. */
-  get head(): string {
-    const row = this.#row(' ');
-    const columns = [...this.#columns.values(), this.room + 1];
-    for (const [index, lane] of this.#lanes.entries())
-      put(row, columns[index]!, cutTo(columns[index + 1]! - columns[index]! - 1, lane));
-    return this.#line(row);
+  /** The names of the lanes, each before the next begins: in several rows when they are too long for one. */
+  get head(): string[] {
+    const ends = [...this.#columns.values(), this.room + 1].slice(1);
+    const names = this.#lanes.map((lane, index) => {
+      const width = ends[index]! - this.#columns.get(lane)! - 1;
+      return wrap(lane, width).map((word) => cutTo(width, word));
+    });
+    return Array.from({ length: Math.max(...names.map((rows) => rows.length)) }, (_, at) => {
+      const row = this.#row(' ');
+      for (const [index, lane] of this.#lanes.entries())
+        put(row, this.#columns.get(lane)!, names[index]![at] ?? '');
+      return this.#line(row);
+    });
   }
 
   /** An arrow, with its text above it where it does not fit into it; or a note, over the lanes beside it. */

@@ -47,6 +47,9 @@ export function* leadsTo(space: StateSpace, question: Question): Generator<numbe
   return { path: [...way.path, ...fairCycle(space, parts, way.end, classOf)], loop: way.path.length };
 }
 
+/** Bits of a number that stays positive. */
+const MOST_CLASSES = 30;
+
 /** Per action a bit for each of its classes; all classes. */
 interface Classes {
   of(action: number): number;
@@ -54,6 +57,7 @@ interface Classes {
 }
 
 function classesOf(fair: readonly (readonly number[])[]): Classes {
+  if (fair.length > MOST_CLASSES) throw new RangeError(`more than ${MOST_CLASSES} classes of fairness`);
   const bits: number[] = [];
   for (const [index, actions] of fair.entries())
     for (const action of actions) bits[action] = (bits[action] ?? 0) | (1 << index);
@@ -233,13 +237,13 @@ class Stack {
   }
 }
 
-/** The first state, in the order of a breadth-first walk from all states with `from`, in whose part a run may stay. */
+/** The shortest way from the initial state, through one with `from`, to where a run may stay without `to` since. */
 function* nearestEnd(
   space: StateSpace,
   { from }: Question,
   parts: Parts,
 ): Generator<number, { path: number[]; end: number }> {
-  /** The state before, plus one; -1 for those where the walk begins. */
+  /** The state before, plus one; -1 for those where `from` is first met. */
   const cameBy = new Int32Array(space.count);
   const queue = new Int32Array(space.count);
   let queued = 0;
@@ -248,13 +252,25 @@ function* nearestEnd(
     cameBy[state] = by;
     queue[queued++] = state;
   };
-  for (let state = 0; state < space.count; state++)
-    if (parts.marks[state]! < OUTSIDE && from(state)) add(state, -1);
-  for (let at = 0; at < queued; at++) {
-    if (at % SLICE === 0) yield space.count;
-    const end = queue[at]!;
-    if (parts.mayStay(end)) return { path: wayTo(space, cameBy, end), end };
-    space.successors(end, (_, to) => add(to, end + 1));
+  // States that are as far from the initial one have numbers in a row. Their level and the walk go on side by side.
+  let [level, next, at] = [0, 1, 0];
+  for (let steps = 0; at < queued || level < next; ) {
+    for (let state = level; state < next; state++)
+      if (parts.marks[state]! < OUTSIDE && from(state)) add(state, -1);
+    for (const last = queued; at < last; at++) {
+      if (steps++ % SLICE === 0) yield space.count;
+      const end = queue[at]!;
+      if (parts.mayStay(end)) return { path: wayTo(space, cameBy, end), end };
+      space.successors(end, (_, to) => add(to, end + 1));
+    }
+    let after = next;
+    for (; level < next; level++) {
+      if (steps++ % SLICE === 0) yield space.count;
+      space.successors(level, (_, to) => {
+        after = Math.max(after, to + 1);
+      });
+    }
+    next = after;
   }
   throw new Error('a part that was found is not there');
 }

@@ -93,7 +93,7 @@ export function rollBack(parts: Postcopy): void {
 
 /** Both sides pause, and go on over a new connection with what has come. */
 export function recover(parts: Postcopy): void {
-  const { model, recovery } = parts;
+  const { model } = parts;
   for (const [lane, host] of [
     ['source', 'src'],
     ['destination', 'dst'],
@@ -122,6 +122,12 @@ export function recover(parts: Postcopy): void {
       events: [statusEvent('src', 'postcopy-paused')],
       labels: ['fault'],
     });
+  resume(parts);
+}
+
+/** The messages of a recovery, in their order. */
+function resume(parts: Postcopy): void {
+  const { model, recovery } = parts;
   model.action('source: a new connection, POSTCOPY_RECOVER', {
     when: parts.statusIs('src', 'postcopy-recover-setup'),
     sync: [parts.becomes('src', 'postcopy-recover')],

@@ -159,7 +159,7 @@ test('what Mermaid takes as syntax is written as its entity', () => {
 });
 
 describe('any chart', () => {
-  const lane = fc.nat(11).map((index) => `lane ${index}`);
+  const lane = fc.nat(11).map((index) => `L${index}`);
   const words = fc.array(fc.constantFrom('SET_STATE', 'a', 'page', 'STOP_COPY', '0'), { minLength: 1 });
   const arrows = fc.array(
     fc
@@ -198,8 +198,21 @@ describe('any chart', () => {
 
   /** Where the lanes stand. */
   function columnsOfHead(head: string): Map<string, number> {
-    return new Map([...head.matchAll(/lane \d+/g)].map(({ 0: name, index }) => [name, index]));
+    return new Map([...head.matchAll(/L\d+/g)].map(({ 0: name, index }) => [name, index]));
   }
+
+  test('has the words of names below each other where lanes stand close', () => {
+    const names = Array.from({ length: 11 }, (_, index) =>
+      index % 2 ? `destination ${index}` : `of vf${index}`,
+    );
+    const model = drawn(names.map((name, index) => arrow(name, names[index + 1], 'go')));
+    expect(chartText(model, whole(model)).slice(0, 4).join('\n')).toMatchInlineSnapshot(`
+      "    of vf0  dest... of vf2  dest... of vf4  dest... of vf6  dest... of vf8  dest... of vf10
+                  1               3               5               7               9
+       1  |-- go >|       |       |       |       |       |       |       |       |       |
+       2  |       |-- go >|       |       |       |       |       |       |       |       |"
+    `);
+  });
 
   test('of more lanes than there are columns is cut', () => {
     const many = Array.from({ length: 120 }, (_, index) => arrow(`l${index}`, `l${(index + 1) % 120}`, 'go'));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { replay } from '../../../src/explore/counterexample/replay.js';
 import { explore } from '../../../src/explore/engine/explore.js';
 import { type Layout, layoutOf } from '../../../src/explore/engine/layout.js';
 import { programOf } from '../../../src/explore/engine/program.js';
@@ -73,8 +74,13 @@ test('so it is with members that are wider than a word', async () => {
       const model = widenedMembers(given, more);
       expect(asymmetry(model) === null).toBe(model.options.devices > 1);
       expect(expanded(model)).toEqual(await counted(model));
+      for (const { id, verdict, counterexample } of (await explore(model)).properties) {
+        const property = model.properties.find((each) => each.id === id)!;
+        if (counterexample === null) expect(['holds', 'violated']).toContain(verdict);
+        else expect(replay(model, property, counterexample).problem).toBe(null);
+      }
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
 

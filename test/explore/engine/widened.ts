@@ -22,9 +22,9 @@ export function widened(model: Model, ballast: number): Model {
   };
 }
 
-/** The model with so many more variables in each member of its groups, set by the actions of that member. */
+/** The model with so many more variables in each member of its groups, set by the actions of that member to one of two values. */
 export function widenedMembers(model: Model, more: number): Model {
-  const { name: first, max } = model.variables[0]!;
+  const none = { op: '==', of: [{ variable: model.variables[0]!.name }, 0] } as const;
   const own = (member: readonly string[]) =>
     Array.from({ length: more }, (_, index) => `${member[0]} ballast${index}`);
   const members = model.symmetry.flatMap((group) => group.members);
@@ -32,7 +32,7 @@ export function widenedMembers(model: Model, more: number): Model {
     ...model,
     variables: [
       ...model.variables,
-      ...members.flatMap(own).map((name) => ({ name, words: 'ballast', max: 255, initial: 255 - max })),
+      ...members.flatMap(own).map((name) => ({ name, words: 'ballast', max: 255, initial: 254 })),
     ],
     actions: model.actions.map((action) => {
       const touched = [
@@ -42,7 +42,7 @@ export function widenedMembers(model: Model, more: number): Model {
       const set = members
         .filter((member) => member.some((name) => touched.includes(name)))
         .flatMap(own)
-        .map((variable) => ({ variable, to: { op: '+', of: [255 - max, { variable: first }] } as const }));
+        .map((variable) => ({ variable, to: { op: '+', of: [254, none] } as const }));
       return { ...action, set: [...action.set, ...set] };
     }),
     symmetry: model.symmetry.map((group) => ({

@@ -1,0 +1,111 @@
+import { openTarget } from 'stopcopy/devices';
+import {
+  DeviceTeacher,
+  type Difference,
+  differences,
+  type Learned,
+  type LearnReport,
+  learnedDot,
+  learnedMermaid,
+  learnMachine,
+  learnReport,
+  protocolExpectation,
+} from '../../learn/index.js';
+import { type CapabilitySet, capabilityNames, capabilitySet } from '../../machines/index.js';
+import { TargetError } from '../../target/index.js';
+import { jsonText } from '../../text/json.js';
+import { painter, plural } from '../../text/words.js';
+import { wantsColor } from '../color.js';
+import { EXIT, UsageError } from '../exit.js';
+import { learnText } from '../learn/text.js';
+import { fileOutput, stdoutOutput } from '../output.js';
+import { StatusLine } from '../status-line.js';
+import type { LearnFlags } from './learn.js';
+
+/** Runs `stopcopy learn` and returns its exit code. */
+export async function runLearn(flags: LearnFlags): Promise<number> {
+  const given = flags.caps === undefined ? null : capabilities(flags.caps);
+  if (flags.json && flags.format !== 'text' && flags.format !== 'json')
+    throw new UsageError(`--json and --format ${flags.format} are two forms; choose one`);
+  const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
+  try {
+    const { learned, found, against } = await learn(flags, given);
+    const report = learnReport(learned, against, found);
+    await output.write(textOf(flags, learned, report));
+    return exitOf(report);
+  } catch (error) {
+    if (error instanceof TargetError || error instanceof RangeError) throw new UsageError(error.message);
+    throw error;
+  } finally {
+    output.close();
+  }
+}
+
+function capabilities(text: string): CapabilitySet {
+  try {
+    return capabilitySet(text.split(',').map((name) => name.trim().toLowerCase()));
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+interface Outcome {
+  readonly learned: Learned;
+  readonly found: readonly Difference[];
+  readonly against: string | null;
+}
+
+/** Learns; an interrupt ends it, and what is known by then is told. */
+async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Outcome> {
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort();
+  const status = new StatusLine(300);
+  const teacher = await DeviceTeacher.open(() => openTarget(flags.target, flags.seed), {
+    groups: flags.level === 'session' ? ['request', 'session'] : ['request'],
+    status: flags.get,
+    timeout: flags.timeout,
+    ...(flags.fresh !== undefined && { fresh: flags.fresh }),
+  });
+  process.once('SIGINT', interrupt);
+  try {
+    const learned = await learnMachine(teacher, {
+      extraStates: flags.extraStates,
+      seed: flags.seed,
+      maxRequests: flags.budget,
+      signal: stop.signal,
+      ...(flags.maxTime !== undefined && { maxMilliseconds: 1000 * flags.maxTime }),
+      progress: ({ requests, words, states, examination }) =>
+        status.show(
+          () =>
+            `${plural(requests, 'request')}, ${plural(words, 'word')}, ${plural(states, 'state')}` +
+            (examination === null ? '' : `, examined ${examination.done} of ${examination.words}`),
+        ),
+    });
+    if (flags.diff === undefined) return { learned, found: [], against: null };
+    const caps = given ?? teacher.capabilities;
+    const found = differences(learned.machine, protocolExpectation(caps, teacher.alphabet));
+    return { learned, found, against: `${flags.diff} (${capabilityNames(caps).join(', ')})` };
+  } finally {
+    status.end();
+    process.off('SIGINT', interrupt);
+    await teacher.close();
+  }
+}
+
+function* textOf(flags: LearnFlags, learned: Learned, report: LearnReport): Generator<string> {
+  const format = flags.json ? 'json' : flags.format;
+  if (format === 'json') return yield* jsonText(report);
+  const color = flags.output === undefined && wantsColor(flags.color);
+  const lines =
+    format === 'mermaid'
+      ? learnedMermaid(learned.machine, report.differences)
+      : format === 'dot'
+        ? learnedDot(learned.machine, report.differences)
+        : learnText(report, painter(color));
+  for (const line of lines) yield `${line}\n`;
+}
+
+function exitOf({ differences: found, complete }: LearnReport): number {
+  if (found.length > 0) return EXIT.violation;
+  return complete ? EXIT.ok : EXIT.inconclusive;
+}

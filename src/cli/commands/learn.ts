@@ -1,0 +1,76 @@
+import { type Command, Option } from 'commander';
+import { count } from '../arguments.js';
+import { addColorOptions } from '../color.js';
+
+export interface LearnFlags {
+  target: string;
+  diff?: string;
+  caps?: string;
+  level: 'requests' | 'session';
+  get: boolean;
+  fresh?: 'reset' | 'open';
+  extraStates: number;
+  budget: number;
+  maxTime?: number;
+  timeout: number;
+  seed: number;
+  format: 'text' | 'json' | 'mermaid' | 'dot';
+  json?: boolean;
+  output?: string;
+  color?: boolean;
+}
+
+const HELP = `
+Learns the state machine of a VFIO device by asking: it puts words of requests to it, each from a
+fresh start, until no shorter explanation is left, and then examines the machine with a complete
+suite. The result says for which devices it is exact (--extra-states: how many states may be hidden).
+
+With --diff vfio-device the machine is compared with the protocol, for the capabilities that the
+device offers, or --caps; each transition that the protocol does not allow is named. Choices that the
+protocol leaves are no difference.
+
+A device that is learned is stopped, reset and loaded over and over: give it no work that matters.
+
+Targets: mock:DEVICE, vfio-user:/path.sock, vfio:BDF, exec:COMMAND; see stopcopy test --help.
+
+Exit codes: 0 no difference, or nothing to compare with; 1 differences; 2 bad usage, or the target
+cannot be used; 3 the budget was used up, or the device answers differently each time.
+
+Examples:
+  stopcopy learn --target mock:uart
+  stopcopy learn --target mock:e810-vf --diff vfio-device --level session
+  stopcopy learn --target vfio-user:/run/vf.sock --diff vfio-device --format mermaid -o vf.mmd`;
+
+/** Adds `stopcopy learn`. */
+export function addLearn(program: Command): void {
+  const command = program
+    .command('learn')
+    .description('learn the state machine of a live device, and show how it differs from the protocol')
+    .requiredOption('--target <uri>', 'the device')
+    .addOption(new Option('--diff <machine>', 'compare with this machine').choices(['vfio-device']))
+    .option('--caps <names>', 'capabilities to compare with: p2p,pre-copy (default: what it offers)')
+    .addOption(
+      new Option('--level <level>', 'requests, or the data transfer session too')
+        .choices(['requests', 'session'])
+        .default('requests'),
+    )
+    .option('--no-get', 'never ask for the state (GET of MIG_DEVICE_STATE)')
+    .addOption(new Option('--fresh <way>', 'how words begin').choices(['reset', 'open']))
+    .option('--extra-states <n>', 'hidden states that the examination reckons with', count(0, 4), 1)
+    .option('--budget <requests>', 'most calls to the device', count(1, 1e9), 1_000_000)
+    .option('--max-time <seconds>', 'end after so long', count(1, 1e9))
+    .option('--timeout <ms>', 'how long a call may take', count(1, 1e7), 30_000)
+    .option('--seed <n>', 'of random words, and of a mock device', count(0, 0xffff_ffff), 1)
+    .addOption(
+      new Option('--format <name>', 'form of the result')
+        .choices(['text', 'json', 'mermaid', 'dot'])
+        .default('text'),
+    )
+    .option('--json', 'the same as --format json')
+    .option('-o, --output <file>', 'write the result to a file')
+    .addHelpText('after', HELP);
+  addColorOptions(command).action(async (flags: LearnFlags) => {
+    const { runLearn } = await import('./learn-run.js');
+    process.exitCode = await runLearn(flags);
+  });
+}

@@ -1,0 +1,114 @@
+import type { Mealy } from '../automaton/index.js';
+import { STATUS_INPUT } from './alphabet.js';
+import type { Difference } from './difference.js';
+import { NOT_ASKED } from './result.js';
+
+/** One arrow of a diagram: all inputs that lead from one state to another. */
+interface Arrow {
+  readonly from: number;
+  readonly to: number;
+  readonly labels: string[];
+  /** One of them is what the protocol does not allow. */
+  wrong: boolean;
+}
+
+/** Arrows that change the state, or that are wrong: the rest would hide them. */
+function arrowsOf(machine: Mealy, different: readonly Difference[]): Arrow[] {
+  const wrong = new Set(different.map(({ word }) => lastStep(machine, word)));
+  const arrows = new Map<string, Arrow>();
+  const width = machine.inputs.length;
+  for (let from = 0; from < machine.states.length; from++)
+    for (const [index, input] of machine.inputs.entries()) {
+      const place = from * width + index;
+      const output = machine.outputs[machine.output[place]!]!;
+      if (input === STATUS_INPUT || output === NOT_ASKED) continue;
+      const to = machine.next[place]!;
+      const bad = wrong.has(place);
+      if (to === from && !bad) continue;
+      const key = `${from} ${to} ${bad}`;
+      const arrow = arrows.get(key) ?? { from, to, labels: [], wrong: bad };
+      arrow.labels.push(output === 'ok' && !bad ? input : `${input}: ${output}`);
+      arrows.set(key, arrow);
+    }
+  return [...arrows.values()];
+}
+
+/** The place in the tables of the last step of a word. */
+function lastStep(machine: Mealy, word: readonly string[]): number {
+  const width = machine.inputs.length;
+  let state = 0;
+  let place = 0;
+  for (const input of word) {
+    place = state * width + machine.inputs.indexOf(input);
+    state = machine.next[place]!;
+  }
+  return place;
+}
+
+/** A learned machine as a Mermaid `stateDiagram-v2`; what differs is red, dashed and marked `!`. */
+export function learnedMermaid(machine: Mealy, different: readonly Difference[]): string[] {
+  const name = (state: number): string => `s${state}`;
+  const text = (words: string): string => words.replace(/[;#<>]/g, (sign) => `#${sign.charCodeAt(0)};`);
+  const arrows = arrowsOf(machine, different);
+  const bad = arrows.flatMap(({ wrong }, index) => (wrong ? [index + 1] : []));
+  return [
+    'stateDiagram-v2',
+    ...machine.states.map((state, index) => `  state "${state}" as ${name(index)}`),
+    '  [*] --> s0',
+    ...arrows.map(
+      ({ from, to, labels, wrong }) =>
+        `  ${name(from)} --> ${name(to)}: ${wrong ? '! ' : ''}${labels.map(text).join(', ')}`,
+    ),
+    ...(bad.length > 0 ? ['  classDef different stroke:#c00,stroke-dasharray:4'] : []),
+    ...[...new Set(arrows.filter(({ wrong }) => wrong).map(({ from }) => from))].map(
+      (from) => `  class ${name(from)} different`,
+    ),
+  ];
+}
+
+/** A learned machine for Graphviz; what differs is red, dashed and marked `!`. */
+export function learnedDot(machine: Mealy, different: readonly Difference[]): string[] {
+  const quote = (words: string): string => `"${words.replace(/["\\]/g, '\\$&')}"`;
+  return [
+    `digraph ${quote(machine.name)} {`,
+    '  rankdir=LR; node [shape=box, style=rounded];',
+    ...machine.states.map(
+      (state, index) => `  s${index} [label=${quote(state)}${index === 0 ? ', penwidth=2' : ''}];`,
+    ),
+    ...arrowsOf(machine, different).map(({ from, to, labels, wrong }) => {
+      const label = labels.map((each) => (wrong ? `! ${each}` : each)).join('\\n');
+      return `  s${from} -> s${to} [label="${label.replace(/"/g, '\\"')}"${wrong ? ', color=red, fontcolor=red, style=dashed' : ''}];`;
+    }),
+    '}',
+  ];
+}
+
+/** A machine as reports hold it: the answer and the next state of each input in each state. */
+export interface MachineData {
+  readonly initial: string;
+  readonly states: readonly string[];
+  readonly inputs: readonly string[];
+  readonly transitions: readonly {
+    readonly from: string;
+    readonly input: string;
+    readonly output: string;
+    readonly to: string;
+  }[];
+}
+
+/** The machine as data; transitions that nobody has seen are left out. */
+export function machineData(machine: Mealy): MachineData {
+  const { states, inputs, outputs } = machine;
+  return {
+    initial: states[0]!,
+    states,
+    inputs,
+    transitions: states.flatMap((from, state) =>
+      inputs.flatMap((input, index) => {
+        const place = state * inputs.length + index;
+        const output = outputs[machine.output[place]!]!;
+        return output === NOT_ASKED ? [] : [{ from, input, output, to: states[machine.next[place]!]! }];
+      }),
+    ),
+  };
+}
