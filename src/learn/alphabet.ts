@@ -7,8 +7,8 @@ import { MIG_STATES, type MigState } from '../uapi/vfio.js';
 export const INPUT_GROUPS = ['request', 'session', 'logging'] as const;
 export type InputGroup = (typeof INPUT_GROUPS)[number];
 
-/** The data that a WRITE writes: an image of the device's own, or that with its first byte changed. */
-export type ImageKind = 'own' | 'damaged';
+/** The data that a WRITE writes: an image of the device's own, that with its first byte changed, or its first half. */
+export type ImageKind = 'own' | 'damaged' | 'half';
 
 /** What is called. The session's calls go to the data_fd that was given last. */
 export type InputCall =
@@ -89,6 +89,7 @@ const INPUTS: readonly Input[] = [
   input('session', 'READ', { do: 'read' }),
   input('session', 'WRITE', { do: 'write', image: 'own' }),
   input('session', 'WRITE damaged', { do: 'write', image: 'damaged' }),
+  input('session', 'WRITE half', { do: 'write', image: 'half' }),
   input('session', 'PRECOPY_INFO', { do: 'precopy_info' }),
   input('session', 'DATA_SIZE', { do: 'data_size' }),
   input('session', 'CLOSE', { do: 'close' }),
@@ -107,7 +108,7 @@ export interface AlphabetOptions {
 }
 
 /**
- * The inputs of some groups. `WRITE damaged` is not among them unless `damaged` asks for it.
+ * The inputs of some groups. `WRITE damaged` and `WRITE half` are not among them unless `damaged` asks for them.
  * @throws RangeError when nothing is left
  */
 export function alphabetOf(options: AlphabetOptions & { damaged?: boolean } = {}): Alphabet {

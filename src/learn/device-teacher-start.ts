@@ -69,9 +69,13 @@ export async function imageOf(device: Device, calls: DeviceCalls): Promise<Image
   }
 }
 
+/** Which inputs a learner wants. */
 export interface AlphabetWishes {
+  /** Default: requests only. */
   readonly groups?: readonly InputGroup[];
+  /** Ask GET after each input; default true. */
   readonly status?: boolean;
+  /** WRITE of a damaged image and of half an image too; default false. */
   readonly damaged?: boolean;
 }
 

@@ -80,6 +80,7 @@ export class DeviceTeacher implements Teacher {
   /** What the last call was lost with. */
   #lost: CallLost | null = null;
   #losses = 0;
+  #lossWords = '';
   #logs = false;
 
   private constructor(start: Start, options: DeviceTeacherOptions) {
@@ -98,7 +99,8 @@ export class DeviceTeacher implements Teacher {
     this.status = alphabet.status ? STATUS_INPUT : null;
     this.#asksFds = alphabet.inputs.some(({ call }) => onFd(call));
     const own = image.bytes ?? new Uint8Array();
-    this.#images = { own, damaged: own.map((byte, at) => (at === 0 ? byte ^ 0xff : byte)) };
+    const damaged = own.map((byte, at) => (at === 0 ? byte ^ 0xff : byte));
+    this.#images = { own, damaged, half: own.subarray(0, own.length >> 1) };
   }
 
   /**
@@ -144,9 +146,7 @@ export class DeviceTeacher implements Teacher {
     }[this.fresh];
     const detours = [...this.#detours].map(([way, count]) => `${plural(count, 'word')} began after ${way}`);
     const losses =
-      this.#losses === 0
-        ? []
-        : [`${plural(this.#losses, 'call')} got no answer: ${this.#lost?.message ?? ''}`];
+      this.#losses === 0 ? [] : [`${plural(this.#losses, 'call')} got no answer: ${this.#lossWords}`];
     return [begins, ...detours, ...losses, ...this.#left];
   }
 
@@ -202,6 +202,7 @@ export class DeviceTeacher implements Teacher {
   #afterLoss(error: CallLost): Situation {
     this.#lost = error;
     this.#losses++;
+    this.#lossWords = error.message;
     const idle = new Map(this.inputs.map((_, number) => [number, error.output as string]));
     return { status: this.status === null ? null : error.output, idle, isFresh: false };
   }

@@ -77,8 +77,8 @@ export function protocolMachine(caps: CapabilitySet, alphabet: Alphabet): Mealy 
   };
 }
 
-/** Bytes of the image in the model: what counts is whether all of it was written. */
-const IMAGE_LENGTH = 1;
+/** Bytes of the image in the model: what counts is whether all of it was written, or its first half. */
+const IMAGE_LENGTH = 2;
 
 /** A state: every model that the answers so far leave possible; more than one only where GET is not asked. */
 type Models = readonly CaseModel[];
@@ -283,7 +283,8 @@ function stepOf(model: CaseModel, { call }: Input): Step {
       return { do: 'read', fd, size: IMAGE_LENGTH, until: 'end', ...common };
     case 'write': {
       const damage = call.image === 'damaged' ? { flip: { at: 0, mask: 255 } } : {};
-      return { do: 'write', fd, data: { from: 0, to: null, ...damage }, piece: null, ...common };
+      const to = call.image === 'half' ? IMAGE_LENGTH / 2 : null;
+      return { do: 'write', fd, data: { from: 0, to, ...damage }, piece: null, ...common };
     }
     case 'precopy_info':
     case 'close':
@@ -304,7 +305,8 @@ function modelText(model: CaseModel): string {
   const words: string[] = [state];
   if (fd) {
     const life = fd.alive ? fd.use : `${fd.use} over`;
-    const load = fd.spoiled ? ', other data' : fd.written > 0 ? ', loaded' : '';
+    const loaded = fd.written < IMAGE_LENGTH ? ', loaded by half' : ', loaded';
+    const load = fd.spoiled ? ', other data' : fd.written > 0 ? loaded : '';
     words.push(`${life}${fd.ended ? ', at its end' : ''}${load}${fd.closed ? ', closed' : ''}`);
   }
   if (logging !== false) words.push(logging === null ? 'logging perhaps' : 'logging');

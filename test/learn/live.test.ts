@@ -11,8 +11,8 @@ import {
 } from '../../src/learn/index.js';
 import { type Target, vfioUserTarget } from '../../src/target/index.js';
 import { type Device, DeviceError, type OptionalCall } from '../../src/uapi/index.js';
-import { withoutP2p } from '../../src/vfio-user/index.js';
-import { served, shape } from '../vfio-user/servers.js';
+import { serveVfioUser, withoutP2p } from '../../src/vfio-user/index.js';
+import { listening, shape } from '../vfio-user/servers.js';
 import { differencesFrom } from './conformance.js';
 
 async function learn(target: Target | (() => Target), options: DeviceTeacherOptions, how: LearnOptions = {}) {
@@ -36,14 +36,18 @@ function targetOf(make: () => Device, lacks: readonly OptionalCall[] = []): Targ
 }
 
 describe('a device behind a vfio-user socket, as stopcopy serve gives it', () => {
+  /** One client after another; the device is reset between them. */
   const behind = async (device: Device) => {
-    const path = await served({ device: withoutP2p(device), ...shape(8) });
+    const path = await listening(async (channel) => {
+      await serveVfioUser(channel, { device: withoutP2p(device), ...shape(8) });
+      await device.reset();
+    });
     return vfioUserTarget(`vfio-user:${path}`);
   };
 
   test.each([
-    ['uart', 2200, 13_000],
-    ['e810-vf?precopy', 2200, 13_000],
+    ['uart', 2900, 11_000],
+    ['e810-vf?precopy', 2900, 11_000],
   ] as const)(
     '%s is learned exactly, within so many calls',
     { timeout: 60_000 },

@@ -4,6 +4,7 @@ import {
   explore,
   exploreReport,
   exploreText,
+  kindsOf,
   type Model,
   type ModelEntry,
   ModelError,
@@ -153,7 +154,10 @@ async function writeCounterexample(
   const { actions, end, loop } = shown;
   const property = model.properties.find(({ id }) => id === result.id)!;
   if (trace !== undefined)
-    await write(trace, [ndjsonHead(), ...traceOf(model, shown).map((event) => ndjsonLine(event))]);
+    await write(trace, [
+      ndjsonHead({ shows: new Set(kindsOf(model)) }),
+      ...traceOf(model, shown).map((event) => ndjsonLine(event)),
+    ]);
   if (vitest !== undefined) await write(vitest, [vitestFile(model, property, { actions, end, loop })]);
 }
 

@@ -18,7 +18,7 @@ export const precopy: ModelEntry = {
   ranges: {
     devices: { least: 1, most: 4, usual: 1 },
     pages: { least: 1, most: 3, usual: 1 },
-    faults: { least: 0, most: 2, usual: 1 },
+    faults: { least: 1, most: 2, usual: 1 },
   },
   capabilities: CAPABILITY_SETS.slice(-1),
   variants: [
