@@ -113,6 +113,15 @@ export class Basis {
   }
 }
 
+/** The name of an input that no device has: a look at the state. */
+export const SIGHT = ' sight';
+
+/** An input that changes nothing, and what it answers in a state. */
+interface LastInput {
+  readonly name: string;
+  of(node: TreeNode): string;
+}
+
 /** A machine whose states are the nodes of the basis. State 0 is the initial one. */
 export class Hypothesis {
   constructor(
@@ -127,9 +136,9 @@ export class Hypothesis {
   }
 
   /** Whether a state answers an input like this. */
-  agrees(state: number, input: number, output: string, status: string | null): boolean {
+  agrees(state: number, input: number, output: string, sight: string): boolean {
     const to = this.states[this.targets[state]![input]!]!;
-    return this.states[state]!.outputs[input] === output && to.status === status;
+    return this.states[state]!.outputs[input] === output && to.sight === sight;
   }
 
   /** A known word that is answered otherwise by the hypothesis, or leads elsewhere; null when there is none. */
@@ -139,7 +148,7 @@ export class Hypothesis {
       const state = stateOf.get(node)!;
       for (const [input, to] of node.next.entries()) {
         if (to === undefined) continue;
-        if (!this.agrees(state, input, node.outputs[input]!, to.status)) return [...node.access, input];
+        if (!this.agrees(state, input, node.outputs[input]!, to.sight)) return [...node.access, input];
         if (to.parent === node) stateOf.set(to, this.targets[state]![input]!);
       }
     }
@@ -148,6 +157,15 @@ export class Hypothesis {
 
   /** As tables, with the status input behind the others. The states come in the order in which words reach them. */
   mealy({ name, inputs, status }: Pick<Teacher, 'name' | 'inputs' | 'status'>): Mealy {
+    return this.#tables(name, inputs, status === null ? null : { name: status, of: (node) => node.status! });
+  }
+
+  /** The same with a last input `SIGHT`, which answers with all that is seen of a state without an input. */
+  withSight({ name, inputs }: Pick<Teacher, 'name' | 'inputs'>): Mealy {
+    return this.#tables(name, inputs, { name: SIGHT, of: (node) => node.sight });
+  }
+
+  #tables(name: string, inputs: readonly string[], last: LastInput | null): Mealy {
     const order = [0];
     for (const state of order) for (const to of this.targets[state]!) if (!order.includes(to)) order.push(to);
     const outputs: string[] = [];
@@ -163,9 +181,9 @@ export class Hypothesis {
         next.push(order.indexOf(to));
         output.push(numberOf(node.outputs[input] ?? NOT_ASKED));
       }
-      if (status === null) continue;
+      if (last === null) continue;
       next.push(at);
-      output.push(numberOf(node.status!));
+      output.push(numberOf(last.of(node)));
     }
     return {
       name,
@@ -173,7 +191,7 @@ export class Hypothesis {
         order.map((state) => this.states[state]!),
         inputs,
       ),
-      inputs: [...inputs, ...(status === null ? [] : [status])],
+      inputs: [...inputs, ...(last === null ? [] : [last.name])],
       outputs,
       next: Int16Array.from(next),
       output: Int16Array.from(output),

@@ -1,10 +1,10 @@
 import type { Mealy, Word } from '../automaton/index.js';
 import { number, plural } from '../text/words.js';
 import { type ExamineOptions, examination } from './equivalence.js';
-import { Basis, type Gap, type Hypothesis } from './learner-hypothesis.js';
+import { Basis, type Gap, type Hypothesis, SIGHT } from './learner-hypothesis.js';
 import { Inquiry, LearningEnded, type Limits } from './learner-inquiry.js';
 import { shown, type TreeNode, witness } from './observation-tree.js';
-import type { LearnEnd, Learned, Nondeterminism } from './result.js';
+import { type LearnEnd, type Learned, NOT_ASKED, type Nondeterminism } from './result.js';
 import { LostError, type Teacher } from './teacher.js';
 
 /** How far learning is. */
@@ -18,6 +18,11 @@ export interface LearnProgress {
 }
 
 export interface LearnOptions extends ExamineOptions, Limits {
+  /**
+   * Words, by names of inputs, that a hypothesis makes suspicious, such as those behind which it differs from the
+   * protocol: they are put before all others, so that in the end the device itself has given each such answer.
+   */
+  suspects?(hypothesis: Mealy): Iterable<readonly string[]>;
   /** Hears of each word that was put. */
   progress?(progress: LearnProgress): void;
 }
@@ -134,7 +139,7 @@ class Learner {
       let agrees = true;
       await this.#inquiry.ask(word, undefined, (input, node, to) => {
         asked.push(input);
-        agrees = hypothesis.agrees(state, input, node.outputs[input]!, to.status);
+        agrees = hypothesis.agrees(state, input, node.outputs[input]!, to.sight);
         state = hypothesis.targets[state]![input]!;
         return agrees;
       });
@@ -148,7 +153,33 @@ class Learner {
   }
 
   #words(hypothesis: Hypothesis): { words: readonly Word[]; guarantee: string } {
-    return examination(hypothesis.mealy(this.#teacher), this.#teacher.status, this.#options);
+    const { suspects } = this.#options;
+    const suspicious = [...(suspects?.(hypothesis.mealy(this.#teacher)) ?? [])].map((word) =>
+      this.#word(word),
+    );
+    const { words, guarantee } = examination(hypothesis.withSight(this.#teacher), SIGHT, this.#options);
+    return { words: [...suspicious, ...words], guarantee };
+  }
+
+  /** The numbers of inputs. @throws RangeError for a name that no input has */
+  #word(names: readonly string[]): Word {
+    return names.map((name) => {
+      const input = this.#teacher.inputs.indexOf(name);
+      if (input < 0) throw new RangeError(`no input of words is called ${name}`);
+      return input;
+    });
+  }
+
+  #wasPut(hypothesis: Hypothesis, word: Word): boolean {
+    let node = this.#inquiry.tree.root;
+    let state = 0;
+    for (const input of word) {
+      const to: TreeNode | undefined = node.next[input];
+      if (to === undefined || !hypothesis.agrees(state, input, node.outputs[input]!, to.sight)) return false;
+      state = hypothesis.targets[state]![input]!;
+      node = to;
+    }
+    return true;
   }
 
   /**
@@ -207,7 +238,9 @@ class Learner {
 
   #result(reason: LearnEnd | null, nondeterminism: Nondeterminism | null): Learned {
     const { name, requests, resets, notes } = this.#teacher;
-    const machine = this.#machine();
+    this.#basis?.update();
+    const hypothesis = this.#basis?.hypothesis() ?? null;
+    const machine = hypothesis?.mealy(this.#teacher) ?? emptyMachine(this.#teacher);
     return {
       target: name,
       machine,
@@ -220,13 +253,8 @@ class Learner {
       reason,
       nondeterminism,
       notes: [...notes, ...this.#notes],
+      wasPut: (word) => hypothesis !== null && this.#wasPut(hypothesis, this.#word(word)),
     };
-  }
-
-  #machine(): Mealy {
-    if (this.#basis === null) return emptyMachine(this.#teacher);
-    this.#basis.update();
-    return this.#basis.hypothesis().mealy(this.#teacher);
   }
 
   #endWords(reason: LearnEnd): string {
@@ -248,7 +276,7 @@ function emptyMachine({ name, inputs, status }: Teacher): Mealy {
     name,
     states: ['initial'],
     inputs: all,
-    outputs: ['not asked'],
+    outputs: [NOT_ASKED],
     next: new Int16Array(all.length),
     output: new Int16Array(all.length),
   };

@@ -16,6 +16,8 @@ export class TreeNode {
     readonly depth: number,
     /** What the status input answers here; null where there is none. */
     readonly status: string | null,
+    /** All that is seen here without an input: the status, and which inputs would not reach the device. */
+    readonly sight: string,
   ) {}
 
   /** The word that leads here. */
@@ -36,7 +38,7 @@ export class ObservationTree {
   #size = 1;
 
   constructor(beginning: Situation) {
-    this.root = new TreeNode(null, -1, 0, beginning.status);
+    this.root = new TreeNode(null, -1, 0, beginning.status, sightOf(beginning));
     stay(this.root, beginning);
   }
 
@@ -55,7 +57,7 @@ export class ObservationTree {
     node.outputs[input] = output;
     if (situation.isFresh) node.next[input] = this.root;
     else {
-      const made = new TreeNode(node, input, node.depth + 1, situation.status);
+      const made = new TreeNode(node, input, node.depth + 1, situation.status, sightOf(situation));
       stay(made, situation);
       node.next[input] = made;
       this.#size++;
@@ -85,6 +87,8 @@ export class ObservationTree {
   }
 }
 
+const sightOf = ({ status, idle }: Situation): string => [status, ...idle.keys()].join('\n');
+
 function stay(node: TreeNode, { idle }: Situation): void {
   for (const [input, output] of idle) {
     node.next[input] = node;
@@ -94,12 +98,12 @@ function stay(node: TreeNode, { idle }: Situation): void {
 
 /**
  * A shortest word that shows two nodes to be different states (they are apart): its last input is answered
- * differently, or leads to a different status. Empty where their own status differs; null while nothing tells
+ * differently, or leads to a different sight. Empty where their own sight differs; null while nothing tells
  * them apart.
  */
 export function witness(a: TreeNode, b: TreeNode): Word | null {
   if (a === b) return null;
-  if (a.status !== b.status) return [];
+  if (a.sight !== b.sight) return [];
   const pairs: Pair[] = [{ a, b, from: -1, input: -1 }];
   const met = new Map<TreeNode, Set<TreeNode>>();
   for (let at = 0; at < pairs.length; at++) {
@@ -107,7 +111,7 @@ export function witness(a: TreeNode, b: TreeNode): Word | null {
     for (const [input, left] of pair.a.next.entries()) {
       const right = pair.b.next[input];
       if (left === undefined || right === undefined) continue;
-      if (pair.a.outputs[input] !== pair.b.outputs[input] || left.status !== right.status)
+      if (pair.a.outputs[input] !== pair.b.outputs[input] || left.sight !== right.sight)
         return [...wordOf(pairs, at), input];
       if (left !== right && isFirst(met, left, right)) pairs.push({ a: left, b: right, from: at, input });
     }
@@ -145,7 +149,7 @@ export function shown(node: TreeNode, word: Word): string[] {
   for (const input of word) {
     const to: TreeNode | undefined = at.next[input];
     if (to === undefined) break;
-    seen.push(`${at.outputs[input]} ${to.status}`);
+    seen.push(`${at.outputs[input]} ${to.sight}`);
     at = to;
   }
   return seen;

@@ -44,4 +44,9 @@ export interface Learned {
   readonly nondeterminism: Nondeterminism | null;
   /** What else has to be known: how words began, inputs that were left out and why, calls that hung. */
   readonly notes: readonly string[];
+  /**
+   * Whether a word (names of inputs of words) was put to the device, and answered as the machine answers it. Where
+   * it was not, the machine's answer is a conclusion, and of a machine that is not complete perhaps a wrong one.
+   */
+  wasPut?(word: readonly string[]): boolean;
 }

@@ -21,8 +21,14 @@ import { CAPABILITY_SETS } from '../../src/machines/index.js';
 async function diff(uri: string, groups: ('request' | 'session')[] = ['request']) {
   const teacher = await DeviceTeacher.open(() => openTarget(uri, 1), { groups });
   try {
-    const learned = await learnMachine(teacher, { extraStates: 0, walks: 2 });
-    const found = differences(learned.machine, protocolExpectation(teacher.capabilities, teacher.alphabet));
+    const expectation = protocolExpectation(teacher.capabilities, teacher.alphabet);
+    const learned = await learnMachine(teacher, {
+      extraStates: 0,
+      walks: 2,
+      suspects: (machine) => differences(machine, expectation).map(({ word }) => word),
+    });
+    const found = differences(learned.machine, expectation);
+    for (const { word } of found) expect(learned.wasPut!(word)).toBe(true);
     return { learned, found };
   } finally {
     await teacher.close();

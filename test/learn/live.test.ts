@@ -2,9 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { onRequest, wrapDevice, wrapFd } from '../../devices/faults/wrap.js';
 import { mockTarget } from '../../devices/mock-target.js';
 import { Uart } from '../../devices/uart/uart.js';
+import type { Mealy } from '../../src/automaton/index.js';
 import {
   DeviceTeacher,
   type DeviceTeacherOptions,
+  differences,
   type LearnOptions,
   learnMachine,
   protocolExpectation,
@@ -76,14 +78,14 @@ describe('a device behind a vfio-user socket, as stopcopy serve gives it', () =>
   );
 
   test('each word may have a connection of its own', { timeout: 60_000 }, async () => {
-    const { learned, differences } = await learn(
+    const { learned, differences: found } = await learn(
       await behind(new Uart()),
       { fresh: 'open' },
       { extraStates: 0 },
     );
     expect(learned.complete).toBe(true);
     expect(learned.machine.states).toHaveLength(5);
-    expect(differences).toEqual([]);
+    expect(found).toEqual([]);
   });
 });
 
@@ -97,13 +99,13 @@ describe('devices that do not answer', () => {
     });
 
   test('a call that hangs is an answer, and the word is over', { timeout: 60_000 }, async () => {
-    const { learned, differences } = await learn(
+    const { learned, differences: found } = await learn(
       targetOf(hanging),
       { groups: ['request', 'session'], timeout: 5 },
       { extraStates: 0, walks: 0 },
     );
     expect(learned.complete).toBe(true);
-    expect(differences).toContain('STOP_COPY READ: no answer (no answer)');
+    expect(found).toContain('STOP_COPY READ: no answer (no answer)');
     expect(learned.machine.states).toContain('no answer');
     expect(learned.notes.join('\n')).toMatch(
       /\d+ calls got no answer: read\(\) of the data_fd has not returned within 5 ms/,
@@ -119,9 +121,9 @@ describe('devices that do not answer', () => {
         if (from === 'RUNNING_P2P' && wanted === 'STOP') throw new TypeError('a mistake');
         return go();
       });
-    const { learned, differences } = await learn(targetOf(crashing), {}, { extraStates: 0 });
+    const { learned, differences: found } = await learn(targetOf(crashing), {}, { extraStates: 0 });
     expect(learned.complete).toBe(true);
-    expect(differences).toEqual(['RUNNING_P2P SET STOP: broken (broken)']);
+    expect(found).toEqual(['RUNNING_P2P SET STOP: broken (broken)']);
   });
 
   test('a device that does not come back ends learning, with what was found', async () => {
@@ -146,13 +148,13 @@ describe('devices that do not answer', () => {
   });
 
   test('a reset that is lost is found, and the device brought back by requests', async () => {
-    const { learned, differences } = await learn(
+    const { learned, differences: found } = await learn(
       mockTarget('mock:uart?fault=reset-lost'),
       {},
       { extraStates: 0 },
     );
     expect(learned.complete).toBe(true);
-    expect(differences).toContain('STOP_COPY RESET: ok (STOP_COPY)');
+    expect(found).toContain('STOP_COPY RESET: ok (STOP_COPY)');
     expect(learned.notes.join('\n')).toMatch(/\d+ words began after a request for the first state/);
   });
 
@@ -178,6 +180,19 @@ describe('devices that do not answer', () => {
   });
 });
 
+test('no difference is told that a device has not shown, however little is asked', async () => {
+  const teacher = await DeviceTeacher.open(mockTarget('mock:uart'), { groups: ['request', 'session'] });
+  const expectation = protocolExpectation(teacher.capabilities, teacher.alphabet);
+  const suspects = (machine: Mealy) => differences(machine, expectation).map(({ word }) => word);
+  const careless = await learnMachine(teacher, { extraStates: 0, walks: 0 });
+  const mistaken = differences(careless.machine, expectation);
+  expect(mistaken).not.toEqual([]);
+  expect(mistaken.filter(({ word }) => careless.wasPut!(word))).toEqual([]);
+  const careful = await learnMachine(teacher, { extraStates: 0, walks: 0, suspects });
+  expect(differences(careful.machine, expectation)).toEqual([]);
+  await teacher.close();
+});
+
 describe('how words begin', () => {
   test('a device without a reset is opened anew, and RESET is no input', async () => {
     const make = () => wrapDevice(new Uart(), { offersReset: false });
@@ -195,7 +210,7 @@ describe('how words begin', () => {
   });
 
   test('a damaged image is an input where it is asked for', async () => {
-    const { learned, differences } = await learn(
+    const { learned, differences: found } = await learn(
       mockTarget('mock:uart'),
       { groups: ['request', 'session'], damaged: true },
       { extraStates: 0, walks: 20 },
@@ -204,6 +219,6 @@ describe('how words begin', () => {
     const at =
       machine.states.indexOf('RESUMING') * machine.inputs.length + machine.inputs.indexOf('WRITE damaged');
     expect(machine.outputs[machine.output[at]!]).toBe('EINVAL');
-    expect(differences).toEqual([]);
+    expect(found).toEqual([]);
   });
 });

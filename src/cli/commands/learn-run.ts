@@ -66,9 +66,14 @@ async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Ou
     timeout: flags.timeout,
     ...(flags.fresh !== undefined && { fresh: flags.fresh }),
   });
+  const caps = given ?? teacher.capabilities;
+  const expectation = protocolExpectation(caps, teacher.alphabet);
   process.once('SIGINT', interrupt);
   try {
     const learned = await learnMachine(teacher, {
+      ...(flags.diff !== undefined && {
+        suspects: (machine) => differences(machine, expectation).map(({ word }) => word),
+      }),
       extraStates: flags.extraStates,
       seed: flags.seed,
       maxRequests: flags.budget,
@@ -82,8 +87,10 @@ async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Ou
         ),
     });
     if (flags.diff === undefined) return { learned, found: [], against: null };
-    const caps = given ?? teacher.capabilities;
-    const found = differences(learned.machine, protocolExpectation(caps, teacher.alphabet));
+    // A device is not accused of what it was not seen to answer.
+    const found = differences(learned.machine, expectation).filter(
+      ({ word }) => learned.wasPut?.(word) ?? true,
+    );
     return { learned, found, against: `${flags.diff} (${capabilityNames(caps).join(', ')})` };
   } finally {
     status.end();
