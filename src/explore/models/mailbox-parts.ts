@@ -1,11 +1,9 @@
-import type { TraceEvent } from '../../trace/event.js';
-import type { MigrationStatus } from '../../uapi/qemu.js';
 import type { MigState } from '../../uapi/vfio.js';
 import { ModelBuilder, type VariableHandle } from '../builder.js';
 import { and, type Expression, eq, or } from '../expression.js';
 import type { Assignment, ModelOptions } from '../model.js';
 import { addVf, type Vf } from './mailbox-vf.js';
-import { type DeviceHandle, granted, type Side, setStateEvents } from './vfio-parts.js';
+import { type DeviceHandle, granted, setStateEvents } from './vfio-parts.js';
 
 /** Where the VM is. */
 const PHASE = {
@@ -120,16 +118,3 @@ export class MailboxParts {
     });
   }
 }
-
-export const statusEvent = (status: MigrationStatus): TraceEvent => ({
-  kind: 'migration_status',
-  host: 'src',
-  status,
-});
-
-export const vmStateEvent = (host: Side, running: boolean): TraceEvent => ({
-  kind: 'vm_state',
-  host,
-  running,
-  reason: running ? 'running' : 'finish-migrate',
-});

@@ -3,8 +3,9 @@ import type { TraceEvent } from '../../trace/event.js';
 import { ERRNO } from '../../uapi/errno.js';
 import { and, type Expression, eq, gt, minus, ne, not, or } from '../expression.js';
 import type { Assignment } from '../model.js';
-import { type MailboxParts, PF, statusEvent, VMM, vmStateEvent } from './mailbox-parts.js';
+import { type MailboxParts, PF, VMM } from './mailbox-parts.js';
 import { ANSWER, CONFIG, IMAGE, save, type Vf, variablesOfImage } from './mailbox-vf.js';
+import { statusEvent, vmStateEvent } from './vmm-events.js';
 
 /** The VMMs of both hosts, in the model `mailbox`: a migration, its end, and the way back. */
 export function addMigration(parts: MailboxParts): void {
@@ -78,14 +79,14 @@ function addSteps(parts: MailboxParts): void {
     label = 'progress',
   ) => parts.model.action(`${VMM.src}: ${name}`, { when, set, events, labels: [label] });
   const mayTry = and(parts.at('here'), parts.are('aa', 'bb', 'ab', 'ba'));
-  step('migrate', mayTry, [parts.goTo('setup')], [statusEvent('setup')], 'user');
+  step('migrate', mayTry, [parts.goTo('setup')], [statusEvent('src', 'setup')], 'user');
   const ready = parts.all(({ destination }) => destination.in('RESUMING'));
   const drained = parts.all(({ posted, answer }) => and(eq(posted, 0), eq(answer, ANSWER.none)));
   step(
     'stops the VM for the switchover',
     and(parts.at('setup'), ready, parts.is('drained') ? drained : 1),
     [parts.goTo('stopped')],
-    [statusEvent('active'), vmStateEvent('src', false), statusEvent('device')],
+    [statusEvent('src', 'active'), vmStateEvent('src', false), statusEvent('src', 'device')],
   );
   const written = parts.all(({ image }) => eq(image, IMAGE.written));
   if (!parts.is('never-completes'))
@@ -93,9 +94,9 @@ function addSteps(parts: MailboxParts): void {
       'completes, the VM is the other one',
       and(parts.at('stopped'), written),
       [parts.goTo('sent')],
-      [statusEvent('completed')],
+      [statusEvent('src', 'completed')],
     );
-  step('cancel', parts.at('setup'), [parts.goTo('cancelling')], [statusEvent('cancelling')], 'user');
+  step('cancel', parts.at('setup'), [parts.goTo('cancelling')], [statusEvent('src', 'cancelling')], 'user');
 }
 
 /** The VM starts at the destination; what the source has is of no account any more. */
@@ -123,7 +124,7 @@ function addFailures(parts: MailboxParts): void {
     parts.model.action(`${VMM.src}: the migration fails, ${name}`, {
       when: and(parts.at('stopped'), when),
       set: [parts.goTo('failing'), ...set],
-      events: [statusEvent('failing')],
+      events: [statusEvent('src', 'failing')],
       labels: [label],
     });
   const isOver = parts.some(({ image }) => eq(image, IMAGE.over));
@@ -155,9 +156,9 @@ function addEnds(parts: MailboxParts): void {
       events,
       labels: ['progress'],
     });
-  end('cancelling', 'the migration is cancelled', [statusEvent('cancelled')]);
+  end('cancelling', 'the migration is cancelled', [statusEvent('src', 'cancelled')]);
   if (!parts.is('no-rollback'))
-    end('failing', 'the VM goes on', [vmStateEvent('src', true), statusEvent('failed')]);
+    end('failing', 'the VM goes on', [vmStateEvent('src', true), statusEvent('src', 'failed')]);
 }
 
 /** Both sides of a VF of a migration that came to nothing. */

@@ -1,9 +1,9 @@
-import { migrationStatus, runState, vmmDestination } from '../../machines/index.js';
-import type { MigrationStatus } from '../../uapi/qemu.js';
-import { type ComponentHandle, ModelBuilder, type VariableHandle } from '../builder.js';
+import { vmmDestination } from '../../machines/index.js';
+import type { ComponentHandle, VariableHandle } from '../builder.js';
 import { and, type Expression, eq, le, lt, not, or } from '../expression.js';
-import type { Assignment, ModelEntry, ModelOptions, Sync } from '../model.js';
-import { addDevice, capabilitiesOf, type DeviceHandle, type Side } from './vfio-parts.js';
+import type { Assignment, ModelEntry, ModelOptions } from '../model.js';
+import { TwoHosts } from './two-hosts.js';
+import { addDevice, capabilitiesOf, type DeviceHandle } from './vfio-parts.js';
 
 /** The parts of the multifd model: machines, channels, pages and packets, and what is said of them. */
 
@@ -56,10 +56,7 @@ export interface LoadedDevice {
   readonly packets: readonly Packet[];
 }
 
-export class Multifd {
-  readonly model: ModelBuilder;
-  readonly status: Readonly<Record<Side, ComponentHandle>>;
-  readonly run: Readonly<Record<Side, ComponentHandle>>;
+export class Multifd extends TwoHosts {
   readonly sent: VariableHandle;
   readonly handled: VariableHandle;
   readonly flush: VariableHandle;
@@ -70,18 +67,10 @@ export class Multifd {
   readonly sync: number;
   readonly channels: readonly Channel[];
 
-  constructor(
-    entry: ModelEntry,
-    readonly options: ModelOptions,
-  ) {
-    const model = new ModelBuilder(entry.name, entry.title, options);
+  constructor(entry: ModelEntry, options: ModelOptions) {
+    super(entry, options);
+    const { model } = this;
     const { devices, faults, pages } = options;
-    this.model = model;
-    this.status = {
-      src: model.component('status src', migrationStatus()),
-      dst: model.component('status dst', migrationStatus()),
-    };
-    this.run = { src: model.component('VM src', runState()), dst: model.component('VM dst', runState()) };
     const main = Object.keys(MAIN).join(', ');
     this.sent = model.variable('sent', `sent on the main channel: ${main}`, MAIN.end);
     this.handled = model.variable('handled', `handled of it: ${main}`, MAIN.end);
@@ -131,22 +120,6 @@ export class Multifd {
       held: model.variable(`held ${index}`, 'the destination holds it at a SYNC', 1),
       closed: model.variable(`closed ${index}`, 'it is broken', 1),
     };
-  }
-
-  is(variant: string): boolean {
-    return this.options.variant === variant;
-  }
-
-  statusIs(host: Side, ...statuses: readonly MigrationStatus[]): Expression {
-    return this.status[host].in('migration-status', ...statuses);
-  }
-
-  becomes(host: Side, status: MigrationStatus): Sync {
-    return this.status[host].on(`STATUS.${status}`);
-  }
-
-  runs(host: Side): Expression {
-    return this.run[host].in('run-state', 'running');
   }
 
   /** The destination loads. */

@@ -1,10 +1,9 @@
-import { migrationStatus, runState } from '../../machines/index.js';
 import { vhostUserPostcopy } from '../../machines/vhost-user-postcopy.js';
 import type { MigrationStatus } from '../../uapi/qemu.js';
-import { type ComponentHandle, ModelBuilder, type VariableHandle } from '../builder.js';
+import type { ComponentHandle, VariableHandle } from '../builder.js';
 import { and, type Expression, either, eq, or } from '../expression.js';
-import type { Assignment, ModelEntry, ModelOptions, Sync } from '../model.js';
-import type { Side } from './vfio-parts.js';
+import type { Assignment, ModelEntry, ModelOptions } from '../model.js';
+import { TwoHosts } from './two-hosts.js';
 
 /** The parts of the post-copy model: machines, data, and what its actions and properties say of them. */
 
@@ -43,10 +42,7 @@ export interface Page {
   readonly late: VariableHandle | null;
 }
 
-export class Postcopy {
-  readonly model: ModelBuilder;
-  readonly status: Readonly<Record<Side, ComponentHandle>>;
-  readonly run: Readonly<Record<Side, ComponentHandle>>;
+export class Postcopy extends TwoHosts {
   readonly backEnd: ComponentHandle;
   readonly vfio: VariableHandle;
   readonly sent: VariableHandle;
@@ -58,18 +54,10 @@ export class Postcopy {
   readonly faults: VariableHandle;
   readonly pages: readonly Page[];
 
-  constructor(
-    entry: ModelEntry,
-    readonly options: ModelOptions,
-  ) {
-    const model = new ModelBuilder(entry.name, entry.title, options);
+  constructor(entry: ModelEntry, options: ModelOptions) {
+    super(entry, options);
+    const { model } = this;
     const { faults, pages } = options;
-    this.model = model;
-    this.status = {
-      src: model.component('status src', migrationStatus()),
-      dst: model.component('status dst', migrationStatus()),
-    };
-    this.run = { src: model.component('VM src', runState()), dst: model.component('VM dst', runState()) };
     this.backEnd = model.component('back end', vhostUserPostcopy());
     this.vfio = model.variable('vfio', 'there is a VFIO device in the VM', 1);
     this.sent = model.variable('sent', `what the source has sent: ${names(SENT)}`, SENT.package);
@@ -94,23 +82,6 @@ export class Postcopy {
         ? model.variable(`late ${index}`, 'a request that comes after its page', 1)
         : null,
     };
-  }
-
-  is(variant: string): boolean {
-    return this.options.variant === variant;
-  }
-
-  /** The status of a host is one of these. */
-  statusIs(host: Side, ...statuses: readonly MigrationStatus[]): Expression {
-    return this.status[host].in('migration-status', ...statuses);
-  }
-
-  becomes(host: Side, status: MigrationStatus): Sync {
-    return this.status[host].on(`STATUS.${status}`);
-  }
-
-  runs(host: Side): Expression {
-    return this.run[host].in('run-state', 'running');
   }
 
   some(make: (page: Page) => Expression): Expression {

@@ -1,9 +1,9 @@
-import type { TraceEvent } from '../../trace/event.js';
 import type { MigState } from '../../uapi/vfio.js';
 import { and, type Expression, eq, gt, minus, not, or } from '../expression.js';
 import type { Sync } from '../model.js';
 import { DST, type Pair, type PrecopyParts } from './precopy-parts.js';
-import { callEvent, type DeviceHandle, granted, setStateEvents } from './vfio-parts.js';
+import { callEvent, failedStateEvents, granted, setStateEvents } from './vfio-parts.js';
+import { vmStateEvent } from './vmm-events.js';
 
 /** The destination's half: it loads, starts, and answers. */
 export function addDestination(parts: PrecopyParts): void {
@@ -126,7 +126,7 @@ class Destination {
       to: 'failed',
       set: [faults.to(minus(faults, 1)), answer.to(2)],
       chart: { ...chart, text: `SET_STATE ${to}: EIO` },
-      events: failedRequest(dst, to, recover),
+      events: failedStateEvents(dst, to, recover),
       labels: ['fault'],
     });
   }
@@ -143,7 +143,7 @@ class Destination {
           )
         : this.parts.dstIs('loaded'),
       to: 'starting',
-      events: [{ kind: 'vm_state', host: 'dst', running: true, reason: 'running' }],
+      events: [vmStateEvent('dst', true)],
     });
     this.#step('the vCPUs run, the source is answered', {
       when: and(
@@ -171,12 +171,4 @@ class Destination {
       to: 'failed',
     });
   }
-}
-
-function failedRequest({ device, side }: DeviceHandle, state: MigState, recover: MigState): TraceEvent[] {
-  const on = { host: side, device };
-  return [
-    { kind: 'set_state', ...on, state, recover },
-    { kind: 'set_state_result', ...on, errno: 5 },
-  ];
 }

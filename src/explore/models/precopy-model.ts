@@ -1,18 +1,12 @@
 import type { TraceEvent } from '../../trace/event.js';
-import type { MigState } from '../../uapi/vfio.js';
-import { and, type Expression, eq, gt, max, minus, not, or } from '../expression.js';
+import { and, eq, gt, max, minus, not, or } from '../expression.js';
 import type { Assignment, Model, ModelOptions } from '../model.js';
 import { addDestination } from './precopy-destination.js';
-import { type Pair, PrecopyParts, SRC } from './precopy-parts.js';
+import { PrecopyParts, SRC } from './precopy-parts.js';
 import { addProperties } from './precopy-properties.js';
-import { callEvent, type DeviceHandle, granted, isRunning, setStateEvents } from './vfio-parts.js';
-
-const notifier = ({ device, side }: DeviceHandle, event: 'setup' | 'failed' | 'done'): TraceEvent => ({
-  kind: 'notifier',
-  host: side,
-  device,
-  event,
-});
+import { addRequests } from './precopy-requests.js';
+import { type DeviceHandle, isRunning, sameCapabilities } from './vfio-parts.js';
+import { notifierEvent, saveEvent, vmStateEvent } from './vmm-events.js';
 
 /** The source's half, and what both have in common. */
 export class PrecopyModel {
@@ -30,18 +24,14 @@ export class PrecopyModel {
     this.#drain();
     this.#end();
     this.#rollback();
-    for (const pair of pairs) {
-      this.#requests(pair);
-      this.#reset(pair);
-    }
+    for (const pair of pairs) addRequests(this.#parts, pair);
     this.#dma();
     this.#faults();
     addDestination(this.#parts);
     addProperties(this.#parts);
-    const same = pairs.every(({ src }) => src.caps === pairs[0]!.src.caps);
     model.symmetric(
       'devices',
-      same
+      sameCapabilities(pairs.map(({ src }) => src))
         ? pairs.map(({ src, dst, source, destination, flight, rest, complete }) => [
             ...[src.chart, dst.chart, source, destination].map(({ name }) => name),
             ...[flight, rest, complete].map(({ variable }) => variable),
@@ -78,7 +68,7 @@ export class PrecopyModel {
   }
 
   #setup(): void {
-    const { tracker, pages, pairs, srcIs, all } = bound(this.#parts);
+    const { tracker, pages, pairs, srcIs, all } = this.#parts;
     const late = this.#parts.is('log-late');
     const begin = pages.flatMap(({ stale, pending, logged }) => [stale.to(1), pending.to(1), logged.to(0)]);
     this.#step('migrate, the dirty log is started', {
@@ -88,7 +78,7 @@ export class PrecopyModel {
       set: begin,
       labels: ['user'],
       events: pairs.flatMap(({ src }) => [
-        notifier(src, 'setup'),
+        notifierEvent(src, 'setup'),
         ...(late ? [] : [dmaLog(src, 'dma_logging_start')]),
       ]),
     });
@@ -100,7 +90,7 @@ export class PrecopyModel {
       ),
       sync: this.#sync('SAVE.setup'),
       to: 'active',
-      events: pairs.map(({ src }) => ({ kind: 'save_setup', host: 'src', device: src.device })),
+      events: pairs.map(({ src }) => saveEvent(src, 'save_setup')),
     });
     if (late)
       this.#step('the dirty log is started, late', {
@@ -116,7 +106,7 @@ export class PrecopyModel {
   }
 
   #iterate(): void {
-    const { tracker, pages, pairs, srcIs, end } = bound(this.#parts);
+    const { tracker, pages, pairs, srcIs, end } = this.#parts;
     const { cut } = this.#parts;
     for (const page of pages)
       this.#step(`sends page ${page.index}`, {
@@ -147,7 +137,7 @@ export class PrecopyModel {
   }
 
   #stop(): void {
-    const { pages, pairs, tracker, srcIs } = bound(this.#parts);
+    const { pages, pairs, tracker, srcIs } = this.#parts;
     const early = this.#parts.is('last-sync-before-stop');
     const sync = pages.flatMap(({ pending, logged }) => [pending.to(max(pending, logged)), logged.to(0)]);
     const started = this.#parts.is('log-late') ? tracker.in('dma-logging', 'on') : 1;
@@ -158,7 +148,7 @@ export class PrecopyModel {
       set: [this.#parts.srcRuns.to(0), ...(early ? sync : [])],
       labels: ['switchover'],
       events: [
-        { kind: 'vm_state', host: 'src', running: false, reason: 'finish-migrate' },
+        vmStateEvent('src', false),
         ...(early ? pairs.map(({ src }) => dmaLog(src, 'dma_logging_report')) : []),
       ],
     });
@@ -176,7 +166,7 @@ export class PrecopyModel {
 
   /** The rest of each device's data, to its end. */
   #drain(): void {
-    const { pairs, srcIs } = bound(this.#parts);
+    const { pairs, srcIs } = this.#parts;
     for (const { src, index, source, flight, rest } of pairs) {
       this.#step(`reads the rest of vf${index}`, {
         when: and(srcIs('device'), src.in('STOP_COPY'), eq(flight, 0), eq(rest, 0), eq(this.#parts.cut, 0)),
@@ -197,7 +187,7 @@ export class PrecopyModel {
   }
 
   #end(): void {
-    const { pages, pairs, srcIs, all } = bound(this.#parts);
+    const { pages, pairs, srcIs, all } = this.#parts;
     const { end, answer, cut, cleaned } = this.#parts;
     const drained = this.#parts.is('not-drained') ? 1 : all(({ src }) => src.chart.in('session', 'ended'));
     this.#step('sends the end', {
@@ -234,13 +224,13 @@ export class PrecopyModel {
       ),
       sync: this.#sync('SAVE.cleanup'),
       set: [cleaned.to(2)],
-      events: pairs.map(({ src }) => ({ kind: 'save_cleanup', host: 'src', device: src.device })),
+      events: pairs.map(({ src }) => saveEvent(src, 'save_cleanup')),
     });
   }
 
   /** As QEMU up to 10.x: the VM starts, then save_cleanup, then the FAILED notifier. */
   #rollback(): void {
-    const { pairs, srcIs, all } = bound(this.#parts);
+    const { pairs, srcIs, all } = this.#parts;
     const { srcRuns, cut, broken, cleaned, answer } = this.#parts;
     const before = srcIs('setup', 'active', 'device');
     this.#step('notices that the channel or a driver has failed', {
@@ -274,7 +264,7 @@ export class PrecopyModel {
       ),
       sync: this.#sync('VM.start'),
       to: 'starting',
-      events: [{ kind: 'vm_state', host: 'src', running: true, reason: 'running' }],
+      events: [vmStateEvent('src', true)],
     });
     this.#step('the vCPUs run again', {
       when: and(
@@ -294,13 +284,13 @@ export class PrecopyModel {
       when: and(srcIs('failing'), eq(srcRuns, 1), eq(cleaned, 1)),
       sync: this.#sync('SAVE.cleanup'),
       set: [cleaned.to(2)],
-      events: pairs.map(({ src }) => ({ kind: 'save_cleanup', host: 'src', device: src.device })),
+      events: pairs.map(({ src }) => saveEvent(src, 'save_cleanup')),
     });
     this.#step('FAILED notifier', {
       when: and(srcIs('failing'), eq(srcRuns, 1), eq(cleaned, 2)),
       sync: this.#sync('NOTIFIER.failed'),
       to: 'rolled_back',
-      events: pairs.map(({ src }) => notifier(src, 'failed')),
+      events: pairs.map(({ src }) => notifierEvent(src, 'failed')),
     });
     this.#step('the migration has failed', {
       when: and(
@@ -309,142 +299,6 @@ export class PrecopyModel {
       ),
       to: 'failed',
     });
-  }
-
-  /** SET_STATE for one device, each with the way in which its driver fails. */
-  #requests(pair: Pair): void {
-    const { src, source } = pair;
-    const { caps } = src;
-    const vm = (state: string): Expression => source.in('vm', state);
-    const { srcIs, all } = bound(this.#parts);
-    if (caps.preCopy)
-      this.#request(pair, 'RUNNING', 'PRE_COPY', { when: srcIs('setup'), recover: 'RUNNING' });
-    const firstDone = all(({ source: each, src: { caps: own } }) =>
-      own.p2p ? not(each.in('vm', 'stop_first', 'stop_first_asked', 'start_first', 'start_first_asked')) : 1,
-    );
-    if (caps.p2p) {
-      this.#request(
-        pair,
-        caps.preCopy ? 'PRE_COPY' : 'RUNNING',
-        caps.preCopy ? 'PRE_COPY_P2P' : 'RUNNING_P2P',
-        { when: vm('stop_first'), recover: 'ERROR' },
-      );
-      for (const from of this.#startsFrom(pair))
-        this.#request(pair, from, 'RUNNING_P2P', {
-          when: vm('start_first'),
-          recover: 'ERROR',
-          faulty: false,
-        });
-      this.#phase(pair, 'PREPARE');
-    }
-    const running = caps.preCopy
-      ? caps.p2p
-        ? 'PRE_COPY_P2P'
-        : 'PRE_COPY'
-      : caps.p2p
-        ? 'RUNNING_P2P'
-        : 'RUNNING';
-    this.#request(pair, running, caps.preCopy ? 'STOP_COPY' : 'STOP', {
-      when: and(vm('stop_last'), firstDone),
-      recover: 'ERROR',
-    });
-    for (const from of caps.p2p ? (['RUNNING_P2P'] as const) : this.#startsFrom(pair))
-      this.#request(pair, from, 'RUNNING', {
-        when: and(vm('start_last'), firstDone),
-        recover: 'ERROR',
-        faulty: false,
-      });
-    if (caps.p2p && this.#parts.options.faults > 0)
-      this.#request(pair, 'RUNNING', 'STOP', {
-        when: and(vm('stop_last'), firstDone),
-        recover: 'ERROR',
-        faulty: false,
-      });
-    this.#phase(pair, 'CHANGE');
-    if (!caps.preCopy) this.#request(pair, 'STOP', 'STOP_COPY', { when: srcIs('device'), recover: 'STOP' });
-    this.#request(pair, 'STOP_COPY', 'STOP', {
-      when: and(srcIs('completed'), eq(this.#parts.cleaned, 1)),
-      recover: 'ERROR',
-      faulty: false,
-    });
-    if (caps.preCopy)
-      this.#request(pair, 'PRE_COPY', 'RUNNING', {
-        when: srcIs('rolled_back'),
-        recover: 'ERROR',
-        faulty: false,
-      });
-  }
-
-  /** Where a stop for the switchover leaves the device; one that was reset on the way was in RUNNING. */
-  #startsFrom({ src: { caps } }: Pair): MigState[] {
-    const { faults } = this.#parts.options;
-    if (!caps.preCopy) return ['STOP', 'STOP_COPY', ...(faults > 0 ? (['RUNNING'] as const) : [])];
-    const reset: MigState[] = caps.p2p ? ['RUNNING', 'STOP'] : ['RUNNING'];
-    return ['STOP_COPY', ...(faults > 0 ? reset : [])];
-  }
-
-  #request(
-    { src, source }: Pair,
-    from: MigState,
-    to: MigState,
-    draft: { when: Expression; recover: MigState; faulty?: boolean },
-  ): void {
-    const { when, recover, faulty = true } = draft;
-    const { model, faults, broken } = this.#parts;
-    const chart = { from: 'source', to: src.chart.name, text: `SET_STATE ${to}` };
-    const here = and(when, src.in(from));
-    model.action(`source: SET_STATE ${to} of ${src.device} in ${from}`, {
-      when: here,
-      sync: [source.on(callEvent(to, recover)), granted(src, from, to)],
-      chart,
-      events: setStateEvents(src, from, to, recover),
-      labels: ['progress'],
-    });
-    if (!faulty || this.#parts.options.faults === 0) return;
-    // Where the VMM does not recover to a state it resets the device, which then runs.
-    const left = recover === 'ERROR' ? 'ERROR' : from;
-    model.action(`source: SET_STATE ${to} of ${src.device} in ${from} fails`, {
-      when: and(here, gt(faults, 0)),
-      sync: [source.on(callEvent(to, recover)), src.chart.on(`FAIL.${to}.${left}`)],
-      set: [faults.to(minus(faults, 1)), broken.to(1)],
-      chart: { ...chart, text: `SET_STATE ${to}: EIO` },
-      events: [
-        { kind: 'set_state', host: 'src', device: src.device, state: to, recover },
-        { kind: 'set_state_result', host: 'src', device: src.device, errno: 5 },
-      ],
-      labels: ['fault'],
-    });
-  }
-
-  #reset({ src }: Pair): void {
-    if (this.#parts.options.faults === 0) return;
-    this.#parts.model.action(`source: VFIO_DEVICE_RESET of ${src.device}`, {
-      when: src.in('ERROR'),
-      sync: [src.chart.on('RESET.ok')],
-      chart: { from: 'source', to: src.chart.name, text: 'VFIO_DEVICE_RESET' },
-      events: [{ kind: 'reset', host: 'src', device: src.device, errno: 0 }],
-      labels: ['progress'],
-    });
-  }
-
-  /** The VMM's chart goes on to the next phase. */
-  #phase({ src, source }: Pair, event: 'PREPARE' | 'CHANGE'): void {
-    const phase = event === 'PREPARE' ? 'first' : 'last';
-    for (const running of [false, true])
-      this.#parts.model.action(`source: ${event} of ${src.device}, ${running ? 'start' : 'stop'}`, {
-        when: and(source.in('vm', `${running ? 'start' : 'stop'}_${phase}_asked`), not(src.in('ERROR'))),
-        sync: [source.on(event)],
-        events: [
-          {
-            kind: event === 'PREPARE' ? 'vmstate_prepare' : 'vmstate_change',
-            host: 'src',
-            device: src.device,
-            running,
-            reason: running ? 'running' : 'finish-migrate',
-          },
-        ],
-        labels: ['progress'],
-      });
   }
 
   /** A device writes memory; what it writes is logged where the log is on. */
@@ -463,7 +317,7 @@ export class PrecopyModel {
 
   #faults(): void {
     if (this.#parts.options.faults === 0) return;
-    const { model, cut, faults, src, dst, srcIs, dstIs, srcRuns, dstRuns } = bound(this.#parts);
+    const { model, cut, faults, src, dst, srcIs, dstIs, srcRuns, dstRuns } = this.#parts;
     const spend = faults.to(minus(faults, 1));
     const underWay = srcIs('setup', 'active', 'stopping', 'device', 'sent');
     model.action('channel: is cut', {
@@ -482,17 +336,6 @@ export class PrecopyModel {
       labels: ['fault'],
     });
   }
-}
-
-/** The methods of the parts, as functions. */
-function bound(parts: PrecopyParts) {
-  return {
-    ...parts,
-    srcIs: parts.srcIs.bind(parts),
-    dstIs: parts.dstIs.bind(parts),
-    all: parts.all.bind(parts),
-    some: parts.some.bind(parts),
-  };
 }
 
 function dmaLog(

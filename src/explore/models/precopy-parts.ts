@@ -124,21 +124,15 @@ export class PrecopyParts {
     return this.options.variant === variant;
   }
 
-  srcIs(...states: (keyof typeof SRC)[]): Expression {
-    return or(...states.map((state) => eq(this.src, SRC[state])));
-  }
+  readonly srcIs = (...states: (keyof typeof SRC)[]): Expression =>
+    or(...states.map((state) => eq(this.src, SRC[state])));
 
-  dstIs(...states: (keyof typeof DST)[]): Expression {
-    return or(...states.map((state) => eq(this.dst, DST[state])));
-  }
+  readonly dstIs = (...states: (keyof typeof DST)[]): Expression =>
+    or(...states.map((state) => eq(this.dst, DST[state])));
 
-  all(make: (pair: Pair) => Expression): Expression {
-    return and(...this.pairs.map(make));
-  }
+  readonly all = (make: (pair: Pair) => Expression): Expression => and(...this.pairs.map(make));
 
-  some(make: (pair: Pair) => Expression): Expression {
-    return or(...this.pairs.map(make));
-  }
+  readonly some = (make: (pair: Pair) => Expression): Expression => or(...this.pairs.map(make));
 
   /** No stop or start is under way at the source. */
   quiet(): Expression {

@@ -5,9 +5,7 @@ import { isRunning } from './vfio-parts.js';
 /** What shall hold of a pre-copy migration. */
 export function addProperties(parts: PrecopyParts): void {
   const { model, pairs, pages, srcRuns, dstRuns, stale, faults, options } = parts;
-  const src = parts.srcIs.bind(parts);
-  const dst = parts.dstIs.bind(parts);
-  const some = parts.some.bind(parts);
+  const { srcIs: src, dstIs: dst, some, all } = parts;
   const fails = src('failing', 'starting', 'rolled_back');
   const ended: Expression = src('completed', 'failed', 'ambiguous', 'dead');
   model.never('never-two-running', 'The vCPUs never run on both hosts.', and(eq(srcRuns, 1), eq(dstRuns, 1)));
@@ -74,7 +72,7 @@ export function addProperties(parts: PrecopyParts): void {
     and(
       src('failing'),
       eq(faults, options.faults),
-      parts.all(({ source }) => source.in('outgoing', 'setup', 'iterating')),
+      all(({ source }) => source.in('outgoing', 'setup', 'iterating')),
     ),
   );
   model.sometimes(

@@ -1,12 +1,12 @@
 import type { TraceEvent } from '../../trace/event.js';
 import { ERRNO } from '../../uapi/errno.js';
-import type { MigrationStatus } from '../../uapi/qemu.js';
 import { VHOST_BACKEND_FEATURES } from '../../uapi/vhost.js';
 import { featureBits, VIRTIO_FEATURES, VIRTIO_NET_CTRL, VIRTIO_STATUS } from '../../uapi/virtio.js';
 
 /** What a recording would hold of the steps of a VMM that drives a vDPA device. */
 
-const host = 'src';
+/** The host of every event. */
+export const host = 'src';
 const on = { host, device: 'net0' } as const;
 const via = { ...on, interface: 'vdpa', errno: 0 } as const;
 const { ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK } = VIRTIO_STATUS;
@@ -85,14 +85,3 @@ export const written = (index: number): TraceEvent => ({
 
 export const startOf = (begin: boolean): TraceEvent => ({ kind: 'vhost_dev_start', ...on, begin });
 export const stopOf = (begin: boolean): TraceEvent => ({ kind: 'vhost_dev_stop', ...on, begin });
-export const migration = (status: MigrationStatus): TraceEvent => ({
-  kind: 'migration_status',
-  host,
-  status,
-});
-export const vmState = (running: boolean): TraceEvent => ({
-  kind: 'vm_state',
-  host,
-  running,
-  reason: running ? 'running' : 'finish-migrate',
-});

@@ -2,6 +2,7 @@ import { and, type Expression, eq, not, or } from '../expression.js';
 import type { Assignment, Sync } from '../model.js';
 import * as told from './svq-switch-events.js';
 import { INDEX, LANE, PHASE, type SvqParts, VMM } from './svq-switch-parts.js';
+import { statusEvent, vmStateEvent } from './vmm-events.js';
 
 /** A migration in the model `svq-switch`, and the way back from one that comes to nothing. */
 export function addMigration(parts: SvqParts): void {
@@ -19,7 +20,7 @@ function addSetUp(parts: SvqParts): void {
     when: and(parts.at('none'), parts.device.in('late', 'allowed'), parts.settled()),
     sync: [parts.shadow.on('MIGRATION.setup')],
     set: [parts.phase.to(PHASE.setup), ...parts.each(({ stale, marked }) => [stale.to(1), marked.to(1)])],
-    events: [told.migration('setup')],
+    events: [statusEvent(told.host, 'setup')],
     labels: ['user'],
   });
   const [noSwitch, noStop] = [parts.is('no-switch'), parts.is('switch-without-stop')];
@@ -30,7 +31,7 @@ function addSetUp(parts: SvqParts): void {
       when: and(parts.at('setup'), not(parts.commandIs('refused')), when),
       sync,
       set: [parts.phase.to(PHASE.active)],
-      events: [told.migration('active')],
+      events: [statusEvent(told.host, 'active')],
       labels: ['progress'],
     });
   const heard = [parts.shadow.on('MIGRATION.active')];
@@ -66,7 +67,11 @@ function addTransfer(parts: SvqParts): void {
     model.action(`VMM: stops the VM for the switchover, ${name}`, {
       when: and(parts.at('active'), when),
       set: [parts.phase.to(PHASE.switchover), ...(works ? [parts.vmm.to(VMM.stopping)] : [])],
-      events: [told.vmState(false), told.migration('device'), ...(works ? [told.stopOf(true)] : [])],
+      events: [
+        vmStateEvent(told.host, false),
+        statusEvent(told.host, 'device'),
+        ...(works ? [told.stopOf(true)] : []),
+      ],
       labels: ['switchover'],
     });
   stop('and the device', parts.vmmIs('running'), true);
@@ -82,7 +87,7 @@ function addTransfer(parts: SvqParts): void {
     when: and(parts.at('final'), parts.is('pages-left') ? 1 : isSent),
     sync: [parts.shadow.on('MIGRATION.completed')],
     set: [parts.phase.to(PHASE.completed)],
-    events: [told.migration('completed')],
+    events: [statusEvent(told.host, 'completed')],
     labels: ['progress'],
   });
 }
@@ -104,14 +109,14 @@ function addFailures(parts: SvqParts): void {
     when: and(parts.at('setup', 'active'), parts.settled()),
     sync: [parts.shadow.on('MIGRATION.failed')],
     set: [parts.phase.to(PHASE.cancelling), ...(again === null ? [] : [again.to(0)])],
-    events: [told.migration('cancelling')],
+    events: [statusEvent(told.host, 'cancelling')],
     labels: ['user'],
   });
   model.action('VMM: the migration fails, the VM goes on', {
     when: parts.at('final'),
     sync: [parts.shadow.on('MIGRATION.failed')],
     set: [parts.phase.to(PHASE.failing)],
-    events: [told.migration('failing'), told.vmState(true)],
+    events: [statusEvent(told.host, 'failing'), vmStateEvent(told.host, true)],
     labels: ['fault'],
   });
 }
@@ -148,7 +153,7 @@ function addEnds(parts: SvqParts): void {
         ...parts.each(({ stale, marked }) => [stale.to(0), marked.to(0)]),
         ...(again === null ? [] : [again.to(0)]),
       ],
-      events: [told.migration(status)],
+      events: [statusEvent(told.host, status)],
       labels: ['progress'],
     });
   end('cancelling', 'been cancelled', 'cancelled');

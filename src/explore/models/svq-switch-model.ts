@@ -7,6 +7,7 @@ import * as told from './svq-switch-events.js';
 import { addMigration } from './svq-switch-migration.js';
 import { COMMAND, INDEX, LANE, PHASE, type Ring, SvqParts, VMM } from './svq-switch-parts.js';
 import { addProperties } from './svq-switch-properties.js';
+import { statusEvent } from './vmm-events.js';
 
 /** Makes the model `svq-switch`. */
 export function buildSvqSwitch(options: ModelOptions, title: string): Model {
@@ -174,7 +175,7 @@ function addRefusal(parts: SvqParts, command: VariableHandle): void {
     when: and(parts.vmmIs('stopped'), parts.commandIs('refused')),
     sync: [parts.shadow.on('MIGRATION.failed')],
     set: [parts.phase.to(PHASE.failing), command.to(COMMAND.none)],
-    events: [told.migration('failing')],
+    events: [statusEvent(told.host, 'failing')],
     labels: ['progress'],
   });
 }

@@ -13,8 +13,8 @@ import {
 } from './switchover-ack-data.js';
 import { type AckDevice, SwitchoverAck } from './switchover-ack-parts.js';
 import { switchoverAckProperties } from './switchover-ack-properties.js';
-import { granted, setStateEvents } from './vfio-parts.js';
-import { runEvents, statusEvent } from './vmm-events.js';
+import { granted, sameCapabilities, setStateEvents } from './vfio-parts.js';
+import { runEvents, saveEvent, statusEvent } from './vmm-events.js';
 
 const HOST = 'src';
 
@@ -41,7 +41,7 @@ export function buildSwitchoverAck(entry: ModelEntry, options: ModelOptions): Mo
 
 /** What belongs to each device, when they have the same capabilities. */
 function members({ devices }: SwitchoverAck): string[][] {
-  if (devices.some(({ device }) => device.caps !== devices[0]!.device.caps)) return [];
+  if (!sameCapabilities(devices.map(({ device }) => device))) return [];
   return devices.map(({ device, initial, again, requested, onTheWay, loaded, legacy }) => [
     device.chart.name,
     ...[initial, again, requested, onTheWay, loaded, ...Object.values(legacy ?? {})].map(
@@ -91,7 +91,7 @@ function begin(parts: SwitchoverAck): void {
       when: parts.statusIs('setup'),
       recover: 'RUNNING',
       set: [each.initial.to(1), ...(parts.legacy ? [] : [each.requested.to(1)])],
-      after: { kind: 'save_setup', host: HOST, device: each.name },
+      after: saveEvent(each.device, 'save_setup'),
     });
   model.action('source: save_setup of all is done', {
     when: and(

@@ -9,6 +9,7 @@ import {
 } from '../../machines/index.js';
 import { vfioDevice } from '../../machines/vfio-device.js';
 import type { TraceEvent } from '../../trace/event.js';
+import { ERRNO } from '../../uapi/errno.js';
 import type { MigState } from '../../uapi/vfio.js';
 import type { ComponentHandle, ModelBuilder } from '../builder.js';
 import type { Expression } from '../expression.js';
@@ -76,6 +77,24 @@ export function setStateEvents(
     { kind: 'set_state', ...on, state: to, recover },
     { kind: 'set_state_result', ...on, state: to, errno: 0, dataFd: opensSession(from, to) },
   ];
+}
+
+/** What traces hold of a request that fails with EIO. */
+export function failedStateEvents(
+  { device, side }: DeviceHandle,
+  to: MigState,
+  recover: MigState,
+): TraceEvent[] {
+  const on = { host: side, device };
+  return [
+    { kind: 'set_state', ...on, state: to, recover },
+    { kind: 'set_state_result', ...on, errno: ERRNO.EIO! },
+  ];
+}
+
+/** Whether all have the same capabilities, and so are the same but for their names. */
+export function sameCapabilities(devices: readonly DeviceHandle[]): boolean {
+  return devices.every(({ caps }) => caps === devices[0]!.caps);
 }
 
 /** The event of the call to the VMM's charts: see `vmm-set-state`. */
