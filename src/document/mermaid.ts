@@ -1,3 +1,4 @@
+import { mermaidText } from '../text/diagram.js';
 import { type MachineDescription, mergedArcs } from './description.js';
 
 /** A machine as a Mermaid `stateDiagram-v2`. */
@@ -8,10 +9,10 @@ export function machineMermaid(machine: MachineDescription): string {
     'stateDiagram-v2',
     ...machine.states
       .filter(({ name }) => id(name) !== name)
-      .map(({ name }) => `    state "${label(name)}" as ${id(name)}`),
+      .map(({ name }) => `    state "${mermaidText(name)}" as ${id(name)}`),
     ...machine.states.filter(({ initial }) => initial).map(({ name }) => `    [*] --> ${id(name)}`),
     ...mergedArcs(machine.arcs).map(
-      ({ from, to, events }) => `    ${id(from)} --> ${id(to)} : ${events.map(label).join(', ')}`,
+      ({ from, to, events }) => `    ${id(from)} --> ${id(to)} : ${events.map(mermaidText).join(', ')}`,
     ),
   ];
   return `${lines.join('\n')}\n`;
@@ -20,9 +21,4 @@ export function machineMermaid(machine: MachineDescription): string {
 /** Mermaid takes word characters in an id, and `end` closes a block. */
 function mermaidId(name: string, index: number): string {
   return /^[A-Za-z]\w*$/.test(name) && name.toLowerCase() !== 'end' ? name : `s${index}`;
-}
-
-/** Text of a label: characters with a meaning to Mermaid become its entity codes. */
-function label(text: string): string {
-  return text.replace(/["#;:<>{}\n]/g, (char) => `#${char.codePointAt(0)};`);
 }

@@ -1,4 +1,5 @@
 import type { Mealy } from '../automaton/index.js';
+import { dotQuoted, mermaidText } from '../text/diagram.js';
 import { STATUS_INPUT } from './alphabet.js';
 import type { Difference } from './difference.js';
 import { NOT_ASKED } from './result.js';
@@ -48,36 +49,32 @@ function lastStep(machine: Mealy, word: readonly string[]): number {
 /** A learned machine as a Mermaid `stateDiagram-v2`; what differs is red, dashed and marked `!`. */
 export function learnedMermaid(machine: Mealy, different: readonly Difference[]): string[] {
   const name = (state: number): string => `s${state}`;
-  const text = (words: string): string => words.replace(/[;#<>]/g, (sign) => `#${sign.charCodeAt(0)};`);
   const arrows = arrowsOf(machine, different);
-  const bad = arrows.flatMap(({ wrong }, index) => (wrong ? [index + 1] : []));
+  const wrongIn = [...new Set(arrows.filter(({ wrong }) => wrong).map(({ from }) => from))];
   return [
     'stateDiagram-v2',
-    ...machine.states.map((state, index) => `  state "${state}" as ${name(index)}`),
+    ...machine.states.map((state, index) => `  state "${mermaidText(state)}" as ${name(index)}`),
     '  [*] --> s0',
     ...arrows.map(
       ({ from, to, labels, wrong }) =>
-        `  ${name(from)} --> ${name(to)}: ${wrong ? '! ' : ''}${labels.map(text).join(', ')}`,
+        `  ${name(from)} --> ${name(to)}: ${wrong ? '! ' : ''}${labels.map(mermaidText).join(', ')}`,
     ),
-    ...(bad.length > 0 ? ['  classDef different stroke:#c00,stroke-dasharray:4'] : []),
-    ...[...new Set(arrows.filter(({ wrong }) => wrong).map(({ from }) => from))].map(
-      (from) => `  class ${name(from)} different`,
-    ),
+    ...(wrongIn.length > 0 ? ['  classDef different stroke:#c00,stroke-dasharray:4'] : []),
+    ...wrongIn.map((from) => `  class ${name(from)} different`),
   ];
 }
 
 /** A learned machine for Graphviz; what differs is red, dashed and marked `!`. */
 export function learnedDot(machine: Mealy, different: readonly Difference[]): string[] {
-  const quote = (words: string): string => `"${words.replace(/["\\]/g, '\\$&')}"`;
   return [
-    `digraph ${quote(machine.name)} {`,
+    `digraph ${dotQuoted(machine.name)} {`,
     '  rankdir=LR; node [shape=box, style=rounded];',
     ...machine.states.map(
-      (state, index) => `  s${index} [label=${quote(state)}${index === 0 ? ', penwidth=2' : ''}];`,
+      (state, index) => `  s${index} [label=${dotQuoted(state)}${index === 0 ? ', penwidth=2' : ''}];`,
     ),
     ...arrowsOf(machine, different).map(({ from, to, labels, wrong }) => {
-      const label = labels.map((each) => (wrong ? `! ${each}` : each)).join('\\n');
-      return `  s${from} -> s${to} [label="${label.replace(/"/g, '\\"')}"${wrong ? ', color=red, fontcolor=red, style=dashed' : ''}];`;
+      const label = labels.map((each) => (wrong ? `! ${each}` : each)).join('\n');
+      return `  s${from} -> s${to} [label=${dotQuoted(label)}${wrong ? ', color=red, fontcolor=red, style=dashed' : ''}];`;
     }),
     '}',
   ];

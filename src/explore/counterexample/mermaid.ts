@@ -1,3 +1,4 @@
+import { mermaidText } from '../../text/diagram.js';
 import type { Model } from '../model.js';
 import type { Path } from '../result.js';
 import { actionsOf, lanesOf } from './lanes.js';
@@ -10,19 +11,14 @@ export function chartMermaid(model: Model, path: Path): string[] {
   const steps = actions.flatMap(({ chart: { from, to, text } }, index) => [
     ...(index === path.loop ? ['  loop without end'] : []),
     to === undefined || to === from
-      ? `  Note over ${id(from)}: ${escaped(text)}`
-      : `  ${id(from)}->>${id(to)}: ${escaped(text)}`,
+      ? `  Note over ${id(from)}: ${mermaidText(text)}`
+      : `  ${id(from)}->>${id(to)}: ${mermaidText(text)}`,
   ]);
   return [
     'sequenceDiagram',
     '  autonumber',
-    ...lanes.map((lane) => `  participant ${id(lane)} as ${escaped(lane)}`),
+    ...lanes.map((lane) => `  participant ${id(lane)} as ${mermaidText(lane)}`),
     ...steps,
     ...(path.loop === null || path.loop === actions.length ? [] : ['  end']),
   ];
-}
-
-/** Text of a label: characters with a meaning to Mermaid become its entity codes. */
-function escaped(text: string): string {
-  return text.replace(/["#;:<>{}\n]/g, (sign) => `#${sign.codePointAt(0)};`);
 }
