@@ -82,6 +82,11 @@ export async function print(text: Iterable<string> | string): Promise<void> {
   await stdoutOutput().write(typeof text === 'string' ? [text] : text);
 }
 
+/** Lines, each with its newline. */
+export function* withNewlines(lines: Iterable<string>): Generator<string> {
+  for (const line of lines) yield `${line}\n`;
+}
+
 /** Prints one line on standard error: `stopcopy: ...`. */
 export function complain(message: string): void {
   process.stderr.write(`stopcopy: ${oneLine(message)}\n`);

@@ -1,8 +1,10 @@
 import { describeMachine } from '../../document/describe.js';
 import type { MachineDescription } from '../../document/description.js';
 import { table } from '../../document/table.js';
-import { capabilitySet, MACHINES } from '../../machines/index.js';
+import { MACHINES } from '../../machines/index.js';
 import { jsonText } from '../../text/json.js';
+import { appendNames } from '../arguments.js';
+import { capabilitiesNamed } from '../capabilities.js';
 import { UsageError } from '../exit.js';
 import { print } from '../output.js';
 import { didYouMean } from '../suggest.js';
@@ -31,7 +33,10 @@ export async function runDescribe(name: string | undefined, flags: DescribeFlags
       `unknown machine '${name}'${didYouMean(name, names)}; there are ${names.join(', ')}`,
     );
   }
-  const machine = describeMachine(viewed(name, flags.view), capabilities(flags.caps ?? ALL_CAPABILITIES));
+  const machine = describeMachine(
+    viewed(name, flags.view),
+    capabilitiesNamed(appendNames(flags.caps ?? ALL_CAPABILITIES, [])),
+  );
   await print(await drawn(machine, format));
 }
 
@@ -41,15 +46,6 @@ function viewed(name: string, view: DescribeFlags['view']): string {
   if (arcs === undefined)
     throw new UsageError(`${name} has no arc view; ${Object.keys(ARC_VIEWS).join(', ')} has`);
   return arcs;
-}
-
-function capabilities(text: string): ReturnType<typeof capabilitySet> {
-  const names = text.split(',').map((name) => name.trim().toLowerCase());
-  try {
-    return capabilitySet(names.filter((name) => name !== ''));
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
 }
 
 async function drawn(

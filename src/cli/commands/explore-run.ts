@@ -15,16 +15,17 @@ import {
   vitestFile,
 } from '../../explore/index.js';
 import { MODELS } from '../../explore/models/index.js';
-import { CAPABILITY_SETS, type CapabilitySet, capabilitySet } from '../../machines/index.js';
+import { CAPABILITY_SETS, type CapabilitySet } from '../../machines/index.js';
 import { jsonText } from '../../text/json.js';
 import { painter, plural } from '../../text/words.js';
 import { ndjsonHead, ndjsonLine } from '../../trace/writer.js';
+import { capabilitiesNamed } from '../capabilities.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
 import { readCheckpoint, writeCheckpoint } from '../explore/checkpoint-file.js';
 import { exported, tlaFiles } from '../explore/export.js';
 import { modelsData, modelsText, modelText } from '../explore/list.js';
-import { fileOutput, type Output, stdoutOutput } from '../output.js';
+import { fileOutput, type Output, stdoutOutput, withNewlines } from '../output.js';
 import { StatusLine } from '../status-line.js';
 import { didYouMean } from '../suggest.js';
 import type { ExploreFlags } from './explore.js';
@@ -50,10 +51,7 @@ export async function runExplore(name: string | undefined, flags: ExploreFlags):
 
 /** Writes the module, and beside it TLC's configurations and the module of `leadsTo`. */
 async function writeTla(model: Model, path: string): Promise<number> {
-  for (const file of tlaFiles(model, path)) {
-    const output = fileOutput(file.path);
-    await output.write([file.text]).finally(() => output.close());
-  }
+  for (const file of tlaFiles(model, path)) await write(file.path, [file.text]);
   return EXIT.ok;
 }
 
@@ -66,7 +64,7 @@ async function work(name: string | undefined, flags: ExploreFlags, output: Outpu
   if (name === undefined || flags.list) {
     const entries = name === undefined ? MODELS : [entryNamed(name)];
     const text = name === undefined ? modelsText() : modelText(entries[0]!);
-    await output.write(flags.json ? jsonText(modelsData(entries)) : lines(text));
+    await output.write(flags.json ? jsonText(modelsData(entries)) : withNewlines(text));
     return EXIT.ok;
   }
   const model = modelOf(name, flags);
@@ -76,7 +74,7 @@ async function work(name: string | undefined, flags: ExploreFlags, output: Outpu
   }
   const report = exploreReport(model, await search(model, flags));
   await writeCounterexample(model, report, flags);
-  await output.write(flags.json ? jsonText(report) : lines(peopleText(model, report, flags)));
+  await output.write(flags.json ? jsonText(report) : withNewlines(peopleText(model, report, flags)));
   return EXIT_OF[report.verdict];
 }
 
@@ -100,7 +98,7 @@ function given({ devices, pages, faults, caps, variant }: ExploreFlags): Partial
 
 function capabilities(text: string): CapabilitySet {
   if (text === 'all') return CAPABILITY_SETS.at(-1)!;
-  return capabilitySet(text.split(',').map((name) => name.trim().toLowerCase()));
+  return capabilitiesNamed(text.split(','));
 }
 
 /** Explores; an interrupt ends the search, and what it has seen is reported. */
@@ -155,7 +153,7 @@ async function writeCounterexample(
   const property = model.properties.find(({ id }) => id === result.id)!;
   if (trace !== undefined)
     await write(trace, [
-      ndjsonHead({ shows: new Set(kindsOf(model)) }),
+      ndjsonHead({ shows: kindsOf(model) }),
       ...traceOf(model, shown).map((event) => ndjsonLine(event)),
     ]);
   if (vitest !== undefined) await write(vitest, [vitestFile(model, property, { actions, end, loop })]);
@@ -163,8 +161,7 @@ async function writeCounterexample(
 
 async function write(path: string, text: Iterable<string>): Promise<void> {
   const output = fileOutput(path);
-  await output.write(text);
-  output.close();
+  await output.write(text).finally(() => output.close());
 }
 
 function peopleText(model: Model, report: ExploreReport, flags: ExploreFlags): Iterable<string> {
@@ -174,8 +171,4 @@ function peopleText(model: Model, report: ExploreReport, flags: ExploreFlags): I
     chart: flags.chart,
     witnesses: flags.witnesses === true,
   });
-}
-
-function* lines(of: Iterable<string>): Generator<string> {
-  for (const line of of) yield `${line}\n`;
 }

@@ -7,10 +7,12 @@ import {
   generateSuite,
   MODEL,
 } from '../../generate/index.js';
-import { CAPABILITY_SETS, type CapabilitySet, capabilitySet, MACHINES } from '../../machines/index.js';
+import { CAPABILITY_SETS, type CapabilitySet, MACHINES } from '../../machines/index.js';
 import type { Suite } from '../../suite/index.js';
 import { jsonText } from '../../text/json.js';
 import { OPTIONAL_CALLS } from '../../uapi/optional-call.js';
+import { appendNames } from '../arguments.js';
+import { capabilitiesNamed } from '../capabilities.js';
 import { UsageError } from '../exit.js';
 import { writeSuite } from '../generate/write-suite.js';
 import { print } from '../output.js';
@@ -22,7 +24,8 @@ const LIST_SCHEMA = 'stopcopy-cases-1';
 /** Runs `stopcopy generate`. */
 export async function runGenerate(model: string, flags: GenerateFlags): Promise<void> {
   checkModel(model);
-  const given = flags.capabilities === undefined ? null : capabilities(flags.capabilities);
+  const given =
+    flags.capabilities === undefined ? null : capabilitiesNamed(appendNames(flags.capabilities, []));
   const options = optionsOf(flags, given ?? CAPABILITY_SETS.at(-1)!);
   try {
     if (flags.stats) return await printStats(options, given === null, flags);
@@ -73,15 +76,6 @@ function known<T extends string>(kind: string, name: string, names: readonly T[]
   const found = names.find((each) => each === name);
   if (found !== undefined) return found;
   throw new UsageError(`unknown ${kind} '${name}'${didYouMean(name, names)}; there are ${names.join(', ')}`);
-}
-
-function capabilities(text: string): CapabilitySet {
-  const names = text.split(',').map((name) => name.trim().toLowerCase());
-  try {
-    return capabilitySet(names.filter((name) => name !== ''));
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
 }
 
 /** @throws UsageError when no case has the id */

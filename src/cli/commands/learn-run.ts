@@ -11,20 +11,21 @@ import {
   learnReport,
   protocolExpectation,
 } from '../../learn/index.js';
-import { type CapabilitySet, capabilityNames, capabilitySet } from '../../machines/index.js';
+import { type CapabilitySet, capabilityNames } from '../../machines/index.js';
 import { TargetError } from '../../target/index.js';
 import { jsonText } from '../../text/json.js';
 import { painter, plural } from '../../text/words.js';
+import { capabilitiesNamed } from '../capabilities.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
 import { learnText } from '../learn/text.js';
-import { fileOutput, stdoutOutput } from '../output.js';
+import { fileOutput, stdoutOutput, withNewlines } from '../output.js';
 import { StatusLine } from '../status-line.js';
 import type { LearnFlags } from './learn.js';
 
 /** Runs `stopcopy learn` and returns its exit code. */
 export async function runLearn(flags: LearnFlags): Promise<number> {
-  const given = flags.caps === undefined ? null : capabilities(flags.caps);
+  const given = flags.caps === undefined ? null : capabilitiesNamed(flags.caps.split(','));
   if (flags.json && flags.format !== 'text' && flags.format !== 'json')
     throw new UsageError(`--json and --format ${flags.format} are two forms; choose one`);
   const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
@@ -38,14 +39,6 @@ export async function runLearn(flags: LearnFlags): Promise<number> {
     throw error;
   } finally {
     output.close();
-  }
-}
-
-function capabilities(text: string): CapabilitySet {
-  try {
-    return capabilitySet(text.split(',').map((name) => name.trim().toLowerCase()));
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -109,7 +102,7 @@ function* textOf(flags: LearnFlags, learned: Learned, report: LearnReport): Gene
       : format === 'dot'
         ? learnedDot(learned.machine, report.differences)
         : learnText(report, painter(color));
-  for (const line of lines) yield `${line}\n`;
+  yield* withNewlines(lines);
 }
 
 function exitOf({ differences: found, complete }: LearnReport): number {

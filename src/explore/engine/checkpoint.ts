@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { type Model, ModelError } from '../model.js';
 import type { Position } from './search.js';
 
@@ -14,7 +16,7 @@ export interface Saved {
 }
 
 /** Eight bytes at the beginning of every checkpoint: name and version. */
-const MAGIC = 'STOPCKP2';
+const MAGIC = 'STOPCKP3';
 const HEAD = 16;
 const WHAT = 'it is no checkpoint of stopcopy explore';
 
@@ -93,15 +95,9 @@ function isWhole({ model, position, shown, fired, seconds }: Saved): boolean {
   );
 }
 
-/** FNV-1a over bytes, four at a time where they are aligned: it finds what a disk breaks, no attacker. */
+/** It finds what a disk breaks, no attacker. */
 function checksum(parts: readonly Uint8Array[]): number {
-  let sum = 0x811c9dc5;
-  for (const part of parts) {
-    const words = part.byteOffset % 4 === 0 ? part : part.slice();
-    for (const word of new Int32Array(words.buffer, words.byteOffset, words.length >>> 2))
-      sum = Math.imul(sum ^ word, 0x01000193);
-  }
-  return sum >>> 0;
+  return parts.reduce((sum, part) => crc32(part, sum), 0);
 }
 
 /** A text that is equal for equal models that are searched in the same way only. */
@@ -117,13 +113,6 @@ export function fingerprint(model: Model, symmetric: boolean): string {
   return `${name} ${hash(JSON.stringify(all))}`;
 }
 
-/** FNV-1a twice, with two primes: told apart are models, not attackers. */
 function hash(text: string): string {
-  let low = 0x811c9dc5;
-  let high = 0x1b873593;
-  for (let at = 0; at < text.length; at++) {
-    low = Math.imul(low ^ text.charCodeAt(at), 0x01000193);
-    high = Math.imul(high ^ text.charCodeAt(at), 0x5bd1e995);
-  }
-  return (low >>> 0).toString(16).padStart(8, '0') + (high >>> 0).toString(16).padStart(8, '0');
+  return createHash('sha256').update(text).digest('hex');
 }
