@@ -195,11 +195,13 @@ export const DEVICE_FSM_RULES: readonly Rule[] = [
     clause: 'driver/open',
     about: 'A device that is opened anew is in RUNNING, whatever its last user left it in.',
     causes: 'The driver initialises its migration state at probe and not in open_device().',
-    needs: ['get_state', 'device_open'],
+    needs: ['set_state_result', 'device_open'],
     refusal: {
       machine: 'vfio-device',
-      event: /^GET\./,
-      where: ({ device: view }) => view?.lastMove === 'open',
+      // A request for RESUMING that gives no data_fd is a no-op: the device is where it was left.
+      event: /^(GET\..*|SET\.RESUMING)$/,
+      where: ({ events, device: view }) =>
+        events.includes('SET.RESUMING') ? view?.leftIn === 'RESUMING' : view?.lastMove === 'open',
       message: ({ events }) => `the device is in ${target(events[0]!)} after it was opened anew`,
     },
     conformant: [...d.open(), ...d.set('STOP'), ...d.open(), d.get('RUNNING')],

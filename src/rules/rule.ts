@@ -36,6 +36,8 @@ export interface DeviceView {
   readonly saved: boolean;
   /** What moved the device last. */
   readonly lastMove: 'open' | 'reset' | 'set' | 'failed' | null;
+  /** Where its last user left a device that was opened anew and not moved since; null: not seen, or not known. */
+  readonly leftIn: MigState | null;
   /** The device offers VFIO_DEVICE_RESET; undefined: not known. */
   readonly resetOffered: boolean | undefined;
   /** DMA logging was probed and is offered; undefined: not known. */

@@ -119,6 +119,7 @@ export class DeviceTracker implements DeviceView {
   /** A call of the VMM, with its recover state, waits for the state that the VMM believes in after it. */
   called = false;
   lastMove: DeviceView['lastMove'] = null;
+  leftIn: MigState | null = null;
   saved = false;
   dmaLogging: boolean | undefined;
   precopyInfoV2: boolean | undefined;
@@ -213,6 +214,8 @@ export class DeviceTracker implements DeviceView {
 
   /** The device was opened or realized: all machines begin anew. */
   open(): void {
+    const left = this.#device?.states() ?? NO_STATES;
+    this.leftIn = left.length === 1 ? (left[0] as MigState) : null;
     this.#machines.clear();
     this.#parts.clear();
     this.#device = undefined;

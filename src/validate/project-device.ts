@@ -119,6 +119,7 @@ export const DEVICE_PROJECTION: DeviceProjection = {
   },
   reset: (device, event) => {
     if (event.offered === false) return;
+    if (event.errno === 0) device.leftIn = null;
     const recovers = device.called && device.lastMove === 'failed';
     if (!event.errno) device.lastMove = 'reset';
     device.observe('vfio-device', resetOutcome(event.errno), event);
@@ -218,7 +219,10 @@ function setStateResult(device: DeviceTracker, event: EventOf<'set_state_result'
     device.observe('vmm-set-state', NOW[event.state], event);
   }
   if (event.errno) failed(device, request, event);
-  else arrived(device, request, event);
+  else {
+    arrived(device, request, event);
+    device.leftIn = null;
+  }
 }
 
 type Request = EventOf<'set_state'> | null;

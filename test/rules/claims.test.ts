@@ -26,6 +26,7 @@ const VIEWS: DeviceView[] = (['open', 'reset', 'set', 'failed', null] as const).
     request: null,
     saved: false,
     lastMove,
+    leftIn: null,
     resetOffered: undefined,
     dmaLogging: undefined,
     precopyInfoV2: undefined,

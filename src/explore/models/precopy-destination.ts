@@ -1,3 +1,5 @@
+import type { TraceEvent } from '../../trace/event.js';
+import { ERRNO } from '../../uapi/errno.js';
 import type { MigState } from '../../uapi/vfio.js';
 import { and, type Expression, eq, gt, minus, not, or } from '../expression.js';
 import type { Sync } from '../model.js';
@@ -23,6 +25,7 @@ class Destination {
       });
     this.#start();
     this.#fail();
+    this.#again();
   }
 
   #step(
@@ -52,7 +55,6 @@ class Destination {
       ),
       sync: pairs.map(({ destination }) => destination.on('LOAD.setup')),
       to: 'loading',
-      set: this.parts.is('stale-resuming') ? [this.parts.stale.to(1)] : [],
     });
     const channelEmpty = and(
       ...this.parts.pages.map(({ flight }) => eq(flight, 0)),
@@ -80,7 +82,7 @@ class Destination {
   }
 
   #device(pair: Pair): void {
-    const { dst, destination, index, flight, rest, complete } = pair;
+    const { dst, destination, index, flight, rest, complete, stale } = pair;
     const { cut } = this.parts;
     this.#request(pair, 'RUNNING', 'RESUMING', {
       when: this.#loading(),
@@ -88,8 +90,10 @@ class Destination {
       sync: [destination.on(callEvent('RESUMING', 'RUNNING'))],
       faulty: true,
     });
+    const hasData = and(this.#loading(), dst.in('RESUMING'), eq(flight, 1), eq(cut, 0));
+    if (this.parts.is('stale-resuming')) this.#staleDevice(pair, hasData);
     this.#step(`writes data of vf${index} to its device`, {
-      when: and(this.#loading(), dst.in('RESUMING'), eq(flight, 1), eq(cut, 0)),
+      when: and(hasData, eq(stale, 0)),
       sync: [dst.chart.on('WRITE.ok'), destination.on('LOAD.record')],
       set: [flight.to(0), complete.to(rest)],
       chart: { from: 'destination', to: dst.chart.name, text: 'write' },
@@ -101,6 +105,36 @@ class Destination {
     if (!dst.caps.p2p) return;
     const prepared = this.parts.all(({ dst: each }) => (each.caps.p2p ? not(each.in('RESUMING')) : 1));
     this.#request(pair, 'RUNNING_P2P', 'RUNNING', { when: and(starting, prepared), recover: 'ERROR' });
+  }
+
+  /** What a device that nobody has reset does in the second attempt. */
+  #staleDevice(pair: Pair, hasData: Expression): void {
+    const { dst, destination, flight, stale } = pair;
+    const { answer } = this.parts;
+    const call = callEvent('RESUMING', 'RUNNING');
+    const unasked = and(this.#loading(), destination.in('vmm-destination', 'setup'));
+    this.#request(pair, 'RESUMING', 'RESUMING', {
+      when: and(unasked, eq(stale, 1)),
+      recover: 'RUNNING',
+      sync: [destination.on(call)],
+    });
+    if (dst.caps.p2p && this.parts.options.devices > 1)
+      this.#request(pair, 'RUNNING_P2P', 'RESUMING', {
+        when: unasked,
+        recover: 'RUNNING',
+        sync: [destination.on(call)],
+      });
+    this.#step(`writes data of ${dst.device} to no data_fd`, {
+      when: and(hasData, destination.in('vmm-destination', 'loading'), eq(stale, 1)),
+      sync: [dst.chart.on('WRITE.error'), destination.on('LOAD.failed')],
+      to: 'failed',
+      set: [flight.to(0), answer.to(2)],
+      chart: { from: 'destination', to: dst.chart.name, text: 'write: EBADF' },
+      events: [
+        { kind: 'data_write', host: 'dst', device: dst.device, size: 4096, result: -ERRNO.EBADF! },
+        { kind: 'load_cleanup', host: 'dst', device: dst.device },
+      ],
+    });
   }
 
   #request(
@@ -169,6 +203,27 @@ class Destination {
     this.#step('the stream ends early', {
       when: and(or(this.#loading(), and(this.parts.dstIs('idle'), not(this.parts.srcIs('running')))), gone),
       to: 'failed',
+    });
+  }
+
+  /** A new VMM opens the devices of the one that is gone, and waits for a second attempt. */
+  #again(): void {
+    const { pairs, attempt } = this.parts;
+    const isReset = !this.parts.is('stale-resuming');
+    this.#step(isReset ? 'a new VMM, its devices are reset' : 'a new VMM, its devices are left as they are', {
+      when: and(eq(attempt, 0), this.parts.srcIs('failed'), this.parts.dstIs('failed', 'dead')),
+      sync: pairs.flatMap(({ dst, destination }) => [
+        destination.on('LOAD.cleanup'),
+        ...(isReset ? [dst.chart.on('RESET.ok')] : []),
+      ]),
+      to: 'idle',
+      set: isReset ? [] : pairs.map(({ dst, stale }) => stale.to(dst.in('RESUMING'))),
+      chart: { from: 'destination', text: isReset ? 'new VMM, VFIO_DEVICE_RESET' : 'new VMM, no reset' },
+      events: pairs.flatMap(({ dst: { device } }): TraceEvent[] => [
+        { kind: 'device_open', host: 'dst', device },
+        ...(isReset ? [{ kind: 'reset', host: 'dst', device, errno: 0 } as const] : []),
+      ]),
+      labels: ['user'],
     });
   }
 }

@@ -1,11 +1,11 @@
 import type { TraceEvent } from '../../trace/event.js';
 import { and, eq, gt, max, minus, not, or } from '../expression.js';
-import type { Assignment, Model, ModelOptions } from '../model.js';
+import type { Assignment, Model, ModelOptions, Sync } from '../model.js';
 import { addDestination } from './precopy-destination.js';
 import { PrecopyParts, SRC } from './precopy-parts.js';
 import { addProperties } from './precopy-properties.js';
 import { addRequests } from './precopy-requests.js';
-import { type DeviceHandle, isRunning, sameCapabilities } from './vfio-parts.js';
+import { type DeviceHandle, sameCapabilities } from './vfio-parts.js';
 import { notifierEvent, saveEvent, vmStateEvent } from './vmm-events.js';
 
 /** The source's half, and what both have in common. */
@@ -24,6 +24,7 @@ export class PrecopyModel {
     this.#drain();
     this.#end();
     this.#rollback();
+    this.#onceMore();
     for (const pair of pairs) addRequests(this.#parts, pair);
     this.#dma();
     this.#faults();
@@ -32,9 +33,9 @@ export class PrecopyModel {
     model.symmetric(
       'devices',
       sameCapabilities(pairs.map(({ src }) => src))
-        ? pairs.map(({ src, dst, source, destination, flight, rest, complete }) => [
+        ? pairs.map(({ src, dst, source, destination, flight, rest, complete, stale }) => [
             ...[src.chart, dst.chart, source, destination].map(({ name }) => name),
-            ...[flight, rest, complete].map(({ variable }) => variable),
+            ...[flight, rest, complete, stale].map(({ variable }) => variable),
           ])
         : [],
     );
@@ -187,7 +188,7 @@ export class PrecopyModel {
   }
 
   #end(): void {
-    const { pages, pairs, srcIs, all } = this.#parts;
+    const { pages, srcIs, all } = this.#parts;
     const { end, answer, cut, cleaned } = this.#parts;
     const drained = this.#parts.is('not-drained') ? 1 : all(({ src }) => src.chart.in('session', 'ended'));
     this.#step('sends the end', {
@@ -222,10 +223,23 @@ export class PrecopyModel {
         eq(cleaned, 1),
         all(({ src }) => src.in('STOP')),
       ),
-      sync: this.#sync('SAVE.cleanup'),
+      sync: [...this.#sync('SAVE.cleanup'), ...this.#stopLog()],
       set: [cleaned.to(2)],
-      events: pairs.map(({ src }) => saveEvent(src, 'save_cleanup')),
+      events: this.#cleanupEvents(),
     });
+  }
+
+  /** The dirty log is stopped with save_cleanup; one that came late may not have been started. */
+  #stopLog(): Sync[] {
+    return this.#parts.is('log-late') ? [] : [this.#parts.tracker.on('STOP.ok')];
+  }
+
+  #cleanupEvents(): TraceEvent[] {
+    const stopsLog = this.#stopLog().length > 0;
+    return this.#parts.pairs.flatMap(({ src }) => [
+      ...(stopsLog ? [dmaLog(src, 'dma_logging_stop')] : []),
+      saveEvent(src, 'save_cleanup'),
+    ]);
   }
 
   /** As QEMU up to 10.x: the VM starts, then save_cleanup, then the FAILED notifier. */
@@ -282,9 +296,9 @@ export class PrecopyModel {
     });
     this.#step('save_cleanup of what has failed', {
       when: and(srcIs('failing'), eq(srcRuns, 1), eq(cleaned, 1)),
-      sync: this.#sync('SAVE.cleanup'),
+      sync: [...this.#sync('SAVE.cleanup'), ...this.#stopLog()],
       set: [cleaned.to(2)],
-      events: pairs.map(({ src }) => saveEvent(src, 'save_cleanup')),
+      events: this.#cleanupEvents(),
     });
     this.#step('FAILED notifier', {
       when: and(srcIs('failing'), eq(srcRuns, 1), eq(cleaned, 2)),
@@ -301,17 +315,39 @@ export class PrecopyModel {
     });
   }
 
+  /** The user tries a migration that has failed once more, when a destination waits for it. */
+  #onceMore(): void {
+    const { pairs, pages, srcIs, dstIs, all } = this.#parts;
+    const { attempt, cleaned, broken, cut, end, answer } = this.#parts;
+    this.#step('is to migrate once more', {
+      when: and(
+        srcIs('failed'),
+        dstIs('idle'),
+        eq(attempt, 0),
+        all(({ src }) => src.in('RUNNING')),
+      ),
+      to: 'running',
+      set: [
+        attempt.to(1),
+        ...[cleaned, broken, cut, end, answer].map((each) => each.to(0)),
+        ...pairs.flatMap(({ flight, rest, complete }) => [flight.to(0), rest.to(0), complete.to(0)]),
+        ...pages.map(({ flight }) => flight.to(0)),
+      ],
+      labels: ['user'],
+    });
+  }
+
   /** A device writes memory; what it writes is logged where the log is on. */
   #dma(): void {
     const { model, tracker, pairs, pages } = this.#parts;
     const logging = tracker.in('dma-logging', 'on');
-    for (const { src, index } of pairs)
+    for (const pair of pairs)
       for (const page of pages)
-        model.action(`vf${index}: DMA to page ${page.index}`, {
-          when: this.#parts.is('dma-after-stop') ? not(src.in('ERROR')) : src.is(isRunning),
+        model.action(`${pair.src.device}: DMA to page ${page.index}`, {
+          when: this.#parts.mayWrite(pair),
           set: [page.stale.to(1), page.logged.to(max(page.logged, logging))],
-          chart: { from: src.chart.name, text: `DMA to page ${page.index}` },
-          labels: [`dma ${index}`, 'dma'],
+          chart: { from: pair.src.chart.name, text: `DMA to page ${page.index}` },
+          labels: ['dma'],
         });
   }
 
@@ -340,8 +376,12 @@ export class PrecopyModel {
 
 function dmaLog(
   { device, side }: DeviceHandle,
-  kind: 'dma_logging_start' | 'dma_logging_report',
+  kind: 'dma_logging_start' | 'dma_logging_report' | 'dma_logging_stop',
 ): TraceEvent {
-  const on = { host: side, device, pageSize: 4096, errno: 0 };
-  return kind === 'dma_logging_start' ? { kind, ...on, ranges: 1 } : { kind, ...on, iova: 0, length: 65_536 };
+  const on = { host: side, device, errno: 0 };
+  if (kind === 'dma_logging_stop') return { kind, ...on };
+  const log = { ...on, pageSize: 4096 };
+  return kind === 'dma_logging_start'
+    ? { kind, ...log, ranges: 1 }
+    : { kind, ...log, iova: 0, length: 65_536 };
 }

@@ -2,9 +2,9 @@ import { dmaLogging } from '../../machines/dma-logging.js';
 import { vmmDestination } from '../../machines/vmm-destination.js';
 import { vmmSource } from '../../machines/vmm-source.js';
 import { type ComponentHandle, ModelBuilder, type VariableHandle } from '../builder.js';
-import { and, type Expression, eq, or } from '../expression.js';
+import { and, type Expression, eq, not, or } from '../expression.js';
 import type { ModelOptions } from '../model.js';
-import { addDevice, capabilitiesOf, type DeviceHandle } from './vfio-parts.js';
+import { addDevice, capabilitiesOf, type DeviceHandle, isRunning } from './vfio-parts.js';
 
 /** How far the source is. */
 export const SRC = {
@@ -38,6 +38,8 @@ export interface Pair {
   readonly rest: VariableHandle;
   /** The destination has all of it. */
   readonly complete: VariableHandle;
+  /** The destination's device is in RESUMING since an attempt before: nobody has its data_fd. */
+  readonly stale: VariableHandle;
 }
 
 export interface Page {
@@ -71,8 +73,8 @@ export class PrecopyParts {
   readonly broken: VariableHandle;
   /** The cleanup after a failure is done. */
   readonly cleaned: VariableHandle;
-  /** Only where an earlier attempt is looked at: the destination has loaded into a device of that attempt. */
-  readonly stale: VariableHandle;
+  /** 1: the migration that failed is tried once more. */
+  readonly attempt: VariableHandle;
 
   constructor(readonly options: ModelOptions) {
     const model = new ModelBuilder('precopy', 'A whole pre-copy migration', options);
@@ -93,11 +95,7 @@ export class PrecopyParts {
     );
     this.broken = model.variable('broken', 'a driver has failed at the source', 1);
     this.cleaned = model.variable('cleaned', 'save_cleanup is done', 2);
-    this.stale = model.variable(
-      'stale device',
-      'the destination loads into a device of an earlier attempt',
-      1,
-    );
+    this.attempt = model.variable('attempt', 'the migration is tried once more', 1);
     this.pairs = Array.from({ length: options.devices }, (_, index) => {
       const caps = capabilitiesOf(options, index);
       return {
@@ -109,6 +107,7 @@ export class PrecopyParts {
         flight: model.variable(`data ${index}`, 'device data is in the channel', 1),
         rest: model.variable(`rest ${index}`, 'the rest was read', 1),
         complete: model.variable(`complete ${index}`, 'the destination has all device data', 1),
+        stale: model.variable(`stale ${index}`, 'in RESUMING since the attempt before', 1),
       };
     });
     this.pages = Array.from({ length: options.pages }, (_, index) => ({
@@ -133,6 +132,11 @@ export class PrecopyParts {
   readonly all = (make: (pair: Pair) => Expression): Expression => and(...this.pairs.map(make));
 
   readonly some = (make: (pair: Pair) => Expression): Expression => or(...this.pairs.map(make));
+
+  /** A device may write memory. */
+  mayWrite({ src }: Pair): Expression {
+    return this.is('dma-after-stop') ? not(src.in('ERROR')) : src.is(isRunning);
+  }
 
   /** No stop or start is under way at the source. */
   quiet(): Expression {

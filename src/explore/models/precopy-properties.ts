@@ -4,7 +4,7 @@ import { isRunning } from './vfio-parts.js';
 
 /** What shall hold of a pre-copy migration. */
 export function addProperties(parts: PrecopyParts): void {
-  const { model, pairs, pages, srcRuns, dstRuns, stale, faults, options } = parts;
+  const { model, pages, srcRuns, dstRuns, answer, attempt, faults, options } = parts;
   const { srcIs: src, dstIs: dst, some, all } = parts;
   const fails = src('failing', 'starting', 'rolled_back');
   const ended: Expression = src('completed', 'failed', 'ambiguous', 'dead');
@@ -14,13 +14,11 @@ export function addProperties(parts: PrecopyParts): void {
     'When the destination runs it has every page as the source had it last.',
     and(eq(dstRuns, 1), or(...pages.flatMap((page) => [eq(page.stale, 1), eq(page.flight, 1)]))),
   );
-  for (const { src: device, index } of pairs)
-    model.neverStep(
-      pairs.length === 1 ? 'no-dma-when-stopped' : `no-dma-when-stopped-${index}`,
-      `Device vf${index} writes memory in states that allow it only.`,
-      `dma ${index}`,
-      not(device.is(isRunning)),
-    );
+  model.never(
+    'no-dma-when-stopped',
+    'A device writes memory in states that allow it only.',
+    some((pair) => and(parts.mayWrite(pair), not(pair.src.is(isRunning)))),
+  );
   model.never(
     'state-complete',
     'No device of the destination runs before all its data was loaded.',
@@ -47,8 +45,16 @@ export function addProperties(parts: PrecopyParts): void {
   );
   model.never(
     'state-of-this-attempt',
-    'What the destination runs with was loaded into a device of this attempt.',
-    and(eq(dstRuns, 1), eq(stale, 1)),
+    'The destination loads through a data_fd of this attempt.',
+    and(
+      dst('loading'),
+      some(({ destination, stale }) => and(destination.in('vmm-destination', 'loading'), eq(stale, 1))),
+    ),
+  );
+  model.never(
+    'loads-without-fault',
+    'A destination fails to load only when a fault has happened.',
+    and(eq(answer, 2), eq(faults, options.faults)),
   );
   const fair = ['progress', 'switchover'];
   model.leadsTo(
@@ -66,6 +72,11 @@ export function addProperties(parts: PrecopyParts): void {
     fair,
   );
   model.sometimes('completed', 'A migration completes.', and(src('completed'), eq(dstRuns, 1)));
+  model.sometimes(
+    'second-attempt-completes',
+    'A migration that has failed is tried once more, and completes.',
+    and(src('completed'), eq(dstRuns, 1), eq(attempt, 1)),
+  );
   model.sometimes(
     'cancelled-in-precopy',
     'A migration is cancelled while the VM runs.',

@@ -12,7 +12,8 @@ export const precopy: ModelEntry = {
     'log for the last time, reads each device to its end and sends the end; the destination loads, starts its ' +
     'devices and the VM, and says so. The VMM of each device is its chart (vmm-source, vmm-destination), a device ' +
     'is vfio-device on each host, the dirty log is dma-logging. It can be cancelled until the end is sent. A fault ' +
-    '(`faults` of them) is a request that ends in ERROR, a channel that is cut, or the death of a VMM. When the ' +
+    '(`faults` of them) is a request that ends in ERROR, a channel that is cut, or the death of a VMM. What has ' +
+    'failed may be tried once more, with a new destination VMM that resets its devices first. When the ' +
     'channel is lost after the end was sent the source cannot know whether the destination runs: it stays stopped, ' +
     'and somebody has to decide (the ambiguous window). Left out: sizes and bandwidth, config space, switchover-ack.',
   ranges: {
@@ -68,7 +69,7 @@ export const precopy: ModelEntry = {
       name: 'answer-lost',
       title: 'The answer of the destination may be lost, and the channel still looks whole.',
       kind: 'mutant',
-      breaks: ['migration-ends'],
+      breaks: ['migration-ends', 'no-deadlock'],
     },
     {
       name: 'restart-without-rollback',
@@ -98,15 +99,21 @@ export const precopy: ModelEntry = {
       name: 'end-refused',
       title: 'The destination refuses every stream at its end.',
       kind: 'mutant',
-      breaks: ['completed', 'ambiguous-window', 'every-event-happens'],
+      breaks: [
+        'ambiguous-window',
+        'completed',
+        'every-event-happens',
+        'loads-without-fault',
+        'second-attempt-completes',
+      ],
     },
     {
       name: 'stale-resuming',
       title:
-        'As QEMU 11.1.2: a destination device may still be in RESUMING from an attempt before; the request for ' +
-        'RESUMING does nothing, there is no new data_fd, and what was loaded is not the state of this attempt.',
+        'As QEMU 11.1.2 with a driver that offers no reset: the destination of a second attempt opens a device that ' +
+        'is still in RESUMING; its request for RESUMING does nothing, there is no data_fd, and each write fails.',
       kind: 'implementation',
-      breaks: ['state-of-this-attempt'],
+      breaks: ['loads-without-fault', 'state-of-this-attempt'],
       seen: 'qemu-11.1/stale-resuming-device',
     },
   ],
