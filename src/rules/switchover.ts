@@ -97,35 +97,47 @@ export const SWITCHOVER_RULES: readonly Rule[] = [
     level: 'must',
     clause: 'qemu/switchover-ack',
     about:
-      'With switchover-ack the source sends SWITCHOVER_START only after the destination has approved, unless the VM was not running.',
+      'With switchover-ack the source sends SWITCHOVER_START only after the destination has approved, unless the VM was not running. Judged where the stop of the source for the switchover was seen: a VM that runs is stopped for it, one that its user has stopped is not.',
     causes: 'The capability is set on one side only, or the source ignores the missing ACK.',
-    needs: ['switchover_ack_needed', 'switchover_start', 'switchover_approved'],
-    host: (_host, scope) => {
-      let waiting = 0;
+    needs: ['switchover_ack_needed', 'switchover_start', 'switchover_approved', 'vm_state'],
+    trace: (scope) => {
+      const waiting = new Map<string, number>();
+      let stopped: string | null = null;
       return {
-        switchover_ack_needed: (event) => {
-          waiting = event.pending;
+        vm_state: ({ host, running, reason }) => {
+          stopped = !running && reason === 'finish-migrate' ? host : null;
         },
-        switchover_approved: (event) => {
-          waiting = event.pending ?? waiting - 1;
+        switchover_ack_needed: ({ host, pending }) => {
+          waiting.set(host, pending);
+        },
+        switchover_approved: ({ host, pending }) => {
+          waiting.set(host, pending ?? (waiting.get(host) ?? 0) - 1);
         },
         switchover_start: (event) => {
           if (event.sent) return;
+          const left = waiting.get(event.host) ?? 0;
+          waiting.delete(event.host);
+          if (stopped === null || stopped === event.host) return;
           scope.check();
-          if (waiting > 0)
-            scope.fail(event, `SWITCHOVER_START came while ${waiting} devices had not approved`);
-          waiting = 0;
+          if (left > 0) scope.fail(event, `SWITCHOVER_START came while ${left} devices had not approved`);
         },
       };
     },
     conformant: [
       destination.event('switchover_ack_needed', { pending: 1 }),
       destination.event('switchover_approved', { pending: 0 }),
+      v.stop(),
+      destination.event('switchover_start', { sent: false }),
+      // Stopped by its user: it is not waited for, and not judged.
+      v.start(),
+      v.stop('paused'),
+      destination.event('switchover_ack_needed', { pending: 1 }),
       destination.event('switchover_start', { sent: false }),
     ],
     violating: [
       destination.event('switchover_ack_needed', { pending: 2 }),
       destination.event('switchover_approved', { pending: 1 }),
+      v.stop(),
       destination.event('switchover_start', { sent: false }),
     ],
   },

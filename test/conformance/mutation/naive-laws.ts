@@ -201,16 +201,17 @@ export const LAWS: Record<string, Law> = {
       }),
     ),
   'VMM-ACK-04': (events) =>
-    byHost(events).some((list) =>
-      some(list, { waiting: 0 }, (now, event) => {
-        if (event.kind === 'switchover_ack_needed') now.waiting = event.pending;
-        if (event.kind === 'switchover_approved') now.waiting = event.pending ?? now.waiting - 1;
-        if (event.kind !== 'switchover_start' || event.sent) return false;
-        const broken = now.waiting > 0;
-        now.waiting = 0;
-        return broken;
-      }),
-    ),
+    some(events, { waiting: {} as Record<string, number>, stopped: '' }, (now, event) => {
+      if (event.kind === 'vm_state')
+        now.stopped = !event.running && event.reason === 'finish-migrate' ? event.host : '';
+      if (event.kind === 'switchover_ack_needed') now.waiting[event.host] = event.pending;
+      if (event.kind === 'switchover_approved')
+        now.waiting[event.host] = event.pending ?? (now.waiting[event.host] ?? 0) - 1;
+      if (event.kind !== 'switchover_start' || event.sent) return false;
+      const broken = (now.waiting[event.host] ?? 0) > 0 && !['', event.host].includes(now.stopped);
+      now.waiting[event.host] = 0;
+      return broken;
+    }),
   'VMM-ACK-05': (events) =>
     byDevice(events).some((list) =>
       some(list, { sent: 0 }, (now, event) => {

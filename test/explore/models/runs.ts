@@ -81,10 +81,8 @@ export async function judged(entry: ModelEntry, variant: string, property: strin
   return findings(model, result.counterexample!.actions);
 }
 
-/** Rules that the validator finds broken in some of many runs, of those that do not do what is named. */
-export function judgedInSome(model: Model, numRuns: number, without?: string): string[] {
+/** Rules that the validator finds broken in some of many runs. */
+export function judgedInSome(model: Model, numRuns: number): string[] {
   const runs = fc.sample(choices, { numRuns, seed: 7 }).map((numbers) => walk(model, numbers));
-  const looked = runs.filter((actions) => without === undefined || !actions.includes(without));
-  expect(looked.length).toBeGreaterThan(numRuns / 10);
-  return [...new Set(looked.flatMap((actions) => findings(model, actions)))].sort();
+  return [...new Set(runs.flatMap((actions) => findings(model, actions)))].sort();
 }
