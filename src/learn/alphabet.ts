@@ -13,7 +13,8 @@ export type ImageKind = 'own' | 'damaged' | 'half';
 /** What is called. The session's calls go to the data_fd that was given last. */
 export type InputCall =
   | { readonly do: 'set'; readonly state: MigState | number }
-  | { readonly do: 'write'; readonly image: ImageKind }
+  /** In traces the image is not known: it is whatever its user had. */
+  | { readonly do: 'write'; readonly image: ImageKind | 'unknown' }
   | {
       readonly do:
         | 'reset'
@@ -26,6 +27,11 @@ export type InputCall =
         | 'log_stop'
         | 'log_report';
     };
+
+/** Whether a call goes to the data_fd that was given last. */
+export function asksFd(call: InputCall): boolean {
+  return call.do === 'read' || call.do === 'write' || call.do === 'precopy_info' || call.do === 'close';
+}
 
 /** An input of words that are put to a device. */
 export interface Input {
@@ -55,6 +61,8 @@ export const OUTPUTS = {
   ok: 'ok',
   /** Done, with a new data_fd. */
   dataFd: 'data_fd',
+  /** Done; whether with a new data_fd the trace does not tell. */
+  success: 'success',
   /** Data, and then the permanent end. */
   dataEnd: 'data, end',
   /** The permanent end, and no data before it. */
@@ -126,6 +134,18 @@ export function alphabetOf(options: AlphabetOptions & { damaged?: boolean } = {}
 /** The names of a machine's inputs: those of words, and the status input as the last one. */
 export function inputNames({ inputs, status }: Alphabet): string[] {
   return [...inputs.map(({ name }) => name), ...(status ? [STATUS_INPUT] : [])];
+}
+
+/** The inputs of recorded calls, in the order of the inputs of words; requests for numbers beyond the states last. */
+export function recordedAlphabet(calls: Iterable<readonly [name: string, call: InputCall]>): Alphabet {
+  const order = (name: string): number => {
+    const known = INPUTS.findIndex((each) => each.name === name);
+    return known < 0 ? INPUTS.length : known;
+  };
+  const inputs = [...new Map(calls)]
+    .map(([name, call]) => ({ name, call, group: INPUTS[order(name)]?.group ?? ('request' as const) }))
+    .sort((a, b) => order(a.name) - order(b.name));
+  return { inputs, status: true };
 }
 
 /**

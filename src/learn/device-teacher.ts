@@ -160,7 +160,8 @@ export class DeviceTeacher implements Teacher {
   async step(number: number, asksStatus: boolean): Promise<Answer> {
     const { call } = this.alphabet.inputs[number]!;
     try {
-      const image = call.do === 'write' ? this.#images[call.image] : this.#images.own;
+      const image =
+        call.do === 'write' && call.image !== 'unknown' ? this.#images[call.image] : this.#images.own;
       this.#seen = null;
       const output = await this.#calls.output(this.#device!, call, image);
       if (call.do === 'log_start' && output === OUTPUTS.ok) this.#logs = true;

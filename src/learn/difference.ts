@@ -11,8 +11,10 @@ export interface Difference {
   /** What the protocol allows, the likeliest answer first, such as `data_fd, now STOP_COPY`. */
   readonly expected: readonly string[];
   readonly actual: string;
-  /** A shortest word that shows it, its last input among them. */
+  /** A shortest word that shows it, its last input among them; of traces: the calls since the state was known. */
   readonly word: readonly string[];
+  /** Of traces: the file and line that show it. */
+  readonly location?: string;
 }
 
 /** A state of the learned machine beside one of the protocol, and how it was reached. */

@@ -1,6 +1,7 @@
 import type { Mealy, Word } from '../automaton/index.js';
 import { type ObservationTree, type TreeNode, witness } from './observation-tree.js';
 import { NOT_ASKED } from './result.js';
+import { numbered } from './state-names.js';
 import type { Teacher } from './teacher.js';
 
 /** A node behind a state, and the states that it may be. */
@@ -201,14 +202,8 @@ export class Hypothesis {
 
 /** What the status says, numbered where several say the same; else the word that led there first. */
 function stateNames(nodes: readonly TreeNode[], inputs: readonly string[]): string[] {
-  const seen = new Map<string, number>();
-  return nodes.map((node) => {
-    if (node.status === null)
-      return node.parent === null
-        ? 'initial'
-        : `after ${node.access.map((input) => inputs[input]).join(', ')}`;
-    const count = (seen.get(node.status) ?? 0) + 1;
-    seen.set(node.status, count);
-    return count === 1 ? node.status : `${node.status}#${count}`;
-  });
+  const word = ({ access }: TreeNode): string => access.map((input) => inputs[input]).join(', ');
+  return numbered(
+    nodes.map((node) => node.status ?? (node.parent === null ? 'initial' : `after ${word(node)}`)),
+  );
 }

@@ -3,7 +3,7 @@ import type { CapabilitySet } from '../machines/index.js';
 import { CaseModel, type Step } from '../suite/index.js';
 import { ERRNO } from '../uapi/errno.js';
 import { MIG_STATES, type MigState } from '../uapi/vfio.js';
-import { type Alphabet, type Input, inputNames, OUTPUTS } from './alphabet.js';
+import { type Alphabet, asksFd, type Input, inputNames, OUTPUTS } from './alphabet.js';
 
 /** An answer that the protocol allows. */
 export interface Allowed {
@@ -100,7 +100,7 @@ class ProtocolExpectation implements Expectation {
     readonly alphabet: Alphabet,
   ) {
     this.#inputs = new Map(alphabet.inputs.map((each) => [each.name, each]));
-    this.#asksFds = alphabet.inputs.some(asksFd);
+    this.#asksFds = alphabet.inputs.some(({ call }) => asksFd(call));
     this.initial = this.#numberOf([new CaseModel(caps, IMAGE_LENGTH)]);
   }
 
@@ -182,11 +182,9 @@ function dataFdOf({ fds }: CaseModel) {
   return fd == null || fd.closed ? null : fd;
 }
 
-const asksFd = (input: Input): boolean => ['read', 'write', 'precopy_info', 'close'].includes(input.call.do);
-
 /** All that the protocol allows a device of this model to answer. */
 function outcomesOf(model: CaseModel, input: Input): Outcome[] {
-  if (asksFd(input) && dataFdOf(model) === null)
+  if (asksFd(input.call) && dataFdOf(model) === null)
     return [{ label: OUTPUTS.noDataFd, output: OUTPUTS.noDataFd, status: model.state }];
   const labels = model.allowed(stepOf(model, input)) ?? [];
   return labels.flatMap((label) => {
@@ -282,7 +280,8 @@ function stepOf(model: CaseModel, { call }: Input): Step {
     case 'read':
       return { do: 'read', fd, size: IMAGE_LENGTH, until: 'end', ...common };
     case 'write': {
-      const damage = call.image === 'damaged' ? { flip: { at: 0, mask: 255 } } : {};
+      const other = call.image === 'damaged' || call.image === 'unknown';
+      const damage = other ? { flip: { at: 0, mask: 255 } } : {};
       const to = call.image === 'half' ? IMAGE_LENGTH / 2 : null;
       return { do: 'write', fd, data: { from: 0, to, ...damage }, piece: null, ...common };
     }

@@ -14,8 +14,7 @@ interface Arrow {
 }
 
 /** Arrows that change the state, or that are wrong: the rest would hide them. */
-function arrowsOf(machine: Mealy, different: readonly Difference[]): Arrow[] {
-  const wrong = new Set(different.map(({ word }) => lastStep(machine, word)));
+function arrowsOf(machine: Mealy, wrong: ReadonlySet<number>): Arrow[] {
   const arrows = new Map<string, Arrow>();
   const width = machine.inputs.length;
   for (let from = 0; from < machine.states.length; from++)
@@ -34,6 +33,11 @@ function arrowsOf(machine: Mealy, different: readonly Difference[]): Arrow[] {
   return [...arrows.values()];
 }
 
+/** Where the tables of a learned machine have what differs: the last step of each word that shows it. */
+export function placesOf(machine: Mealy, different: readonly Difference[]): Set<number> {
+  return new Set(different.map(({ word }) => lastStep(machine, word)));
+}
+
 /** The place in the tables of the last step of a word. */
 function lastStep(machine: Mealy, word: readonly string[]): number {
   const width = machine.inputs.length;
@@ -46,35 +50,42 @@ function lastStep(machine: Mealy, word: readonly string[]): number {
   return place;
 }
 
-/** A learned machine as a Mermaid `stateDiagram-v2`; what differs is red, dashed and marked `!`. */
-export function learnedMermaid(machine: Mealy, different: readonly Difference[]): string[] {
+/**
+ * A learned machine as a Mermaid `stateDiagram-v2`; what differs is red, dashed and marked `!`.
+ * @param wrong places in the machine's tables of what differs, see `placesOf`
+ */
+export function learnedMermaid(machine: Mealy, wrong: ReadonlySet<number>): string[] {
   const name = (state: number): string => `s${state}`;
-  const arrows = arrowsOf(machine, different);
-  const wrongIn = [...new Set(arrows.filter(({ wrong }) => wrong).map(({ from }) => from))];
+  const arrows = arrowsOf(machine, wrong);
+  const wrongIn = [...new Set(arrows.filter((arrow) => arrow.wrong).map(({ from }) => from))];
   return [
     'stateDiagram-v2',
     ...machine.states.map((state, index) => `  state "${mermaidText(state)}" as ${name(index)}`),
     '  [*] --> s0',
     ...arrows.map(
-      ({ from, to, labels, wrong }) =>
-        `  ${name(from)} --> ${name(to)}: ${wrong ? '! ' : ''}${labels.map(mermaidText).join(', ')}`,
+      (arrow) =>
+        `  ${name(arrow.from)} --> ${name(arrow.to)}: ${arrow.wrong ? '! ' : ''}${arrow.labels.map(mermaidText).join(', ')}`,
     ),
     ...(wrongIn.length > 0 ? ['  classDef different stroke:#c00,stroke-dasharray:4'] : []),
     ...wrongIn.map((from) => `  class ${name(from)} different`),
   ];
 }
 
-/** A learned machine for Graphviz; what differs is red, dashed and marked `!`. */
-export function learnedDot(machine: Mealy, different: readonly Difference[]): string[] {
+/**
+ * A learned machine for Graphviz; what differs is red, dashed and marked `!`.
+ * @param wrong places in the machine's tables of what differs, see `placesOf`
+ */
+export function learnedDot(machine: Mealy, wrong: ReadonlySet<number>): string[] {
   return [
     `digraph ${dotQuoted(machine.name)} {`,
     '  rankdir=LR; node [shape=box, style=rounded];',
     ...machine.states.map(
       (state, index) => `  s${index} [label=${dotQuoted(state)}${index === 0 ? ', penwidth=2' : ''}];`,
     ),
-    ...arrowsOf(machine, different).map(({ from, to, labels, wrong }) => {
-      const label = labels.map((each) => (wrong ? `! ${each}` : each)).join('\n');
-      return `  s${from} -> s${to} [label=${dotQuoted(label)}${wrong ? ', color=red, fontcolor=red, style=dashed' : ''}];`;
+    ...arrowsOf(machine, wrong).map((arrow) => {
+      const label = arrow.labels.map((each) => (arrow.wrong ? `! ${each}` : each)).join('\n');
+      const look = arrow.wrong ? ', color=red, fontcolor=red, style=dashed' : '';
+      return `  s${arrow.from} -> s${arrow.to} [label=${dotQuoted(label)}${look}];`;
     }),
     '}',
   ];

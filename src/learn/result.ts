@@ -38,8 +38,8 @@ export interface Learned {
   readonly guarantee: string;
   /** Whether learning came to its end. */
   readonly complete: boolean;
-  /** Why it did not; null when it did. */
-  readonly reason: LearnEnd | null;
+  /** Why it did not, `recorded` when nothing was asked and traces show no more; null when it did. */
+  readonly reason: LearnEnd | 'recorded' | null;
   /** What differed, with the reason `nondeterminism`. */
   readonly nondeterminism: Nondeterminism | null;
   /** What else has to be known: how words began, inputs that were left out and why, calls that hung. */

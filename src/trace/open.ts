@@ -38,6 +38,18 @@ export interface ReadSummary {
   remarks: string[];
 }
 
+/** Gives inputs whose files have the same name different hosts: two hosts are never taken for one. */
+export function distinctHosts(inputs: readonly TraceInput[]): TraceInput[] {
+  const seen = new Map<string, number>();
+  return inputs.map((input) => {
+    if (input.host !== undefined) return input;
+    const name = hostName(input.file === '-' ? 'stdin' : input.file);
+    const count = (seen.get(name) ?? 0) + 1;
+    seen.set(name, count);
+    return count === 1 ? input : { ...input, host: `${name}#${count}` };
+  });
+}
+
 /** Bytes by which a format is found out. */
 const HEAD = 1 << 16;
 /** Lowest score of `Reader.detect` that counts. */

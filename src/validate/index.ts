@@ -3,7 +3,7 @@ import { RULES } from '../rules/index.js';
 import type { Level } from '../rules/rule.js';
 import { plural } from '../text/words.js';
 import type { EventKind, TraceEvent } from '../trace/event.js';
-import { type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
+import { distinctHosts, type ReadSummary, readTrace, type TraceInput } from '../trace/open.js';
 import { InputError } from '../trace/reader.js';
 import { crowdRemark } from './crowd.js';
 import { Engine } from './engine.js';
@@ -127,21 +127,4 @@ function checkProfile(profile: string | undefined): void {
   if (profile === undefined || profile === 'uapi' || PROFILES.some(({ name }) => name === profile)) return;
   const known = PROFILES.map(({ name }) => name).join(', ');
   throw new InputError(`unknown profile '${profile}'; there are uapi (none of them), ${known}`);
-}
-
-/** Gives inputs whose files have the same name different hosts: two hosts are never taken for one. */
-function distinctHosts(inputs: readonly TraceInput[]): TraceInput[] {
-  const seen = new Map<string, number>();
-  return inputs.map((input) => {
-    if (input.host !== undefined) return input;
-    const name = hostOfFile(input.file);
-    const count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
-    return count === 1 ? input : { ...input, host: `${name}#${count}` };
-  });
-}
-
-/** The host's name when nobody says one: the file's name up to its first dot. */
-function hostOfFile(file: string): string {
-  return file === '-' ? 'stdin' : (file.split(/[/\\]/).at(-1)?.split('.')[0] ?? file);
 }

@@ -11,6 +11,7 @@ import {
   learnReport,
   learnSchema,
   MachineTeacher,
+  placesOf,
   protocolExpectation,
   protocolMachine,
   STATUS_INPUT,
@@ -65,8 +66,12 @@ const NAMED: readonly (readonly [fault: string, arcs: readonly string[]])[] = [
 test.each(NAMED)('%s is named by its arcs', async (fault, arcs) => {
   const { learned, found } = await diff(`mock:uart?fault=${fault}`);
   expect(found.map(({ from, input }) => `${from} ${input}`)).toEqual(arcs);
-  expect(learnedMermaid(learned.machine, found).some((line) => line.includes(': ! SET'))).toBe(true);
-  expect(learnedDot(learned.machine, found).join('\n')).toContain('color=red');
+  expect(
+    learnedMermaid(learned.machine, placesOf(learned.machine, found)).some((line) =>
+      line.includes(': ! SET'),
+    ),
+  ).toBe(true);
+  expect(learnedDot(learned.machine, placesOf(learned.machine, found)).join('\n')).toContain('color=red');
 });
 
 test.each(CAPABILITY_SETS)('each single-arc fault is named (%o)', async (caps) => {

@@ -1,7 +1,6 @@
 import { openTarget } from 'stopcopy/devices';
 import {
   DeviceTeacher,
-  type Difference,
   differences,
   type Learned,
   type LearnReport,
@@ -9,6 +8,7 @@ import {
   learnedMermaid,
   learnMachine,
   learnReport,
+  placesOf,
   protocolExpectation,
 } from '../../learn/index.js';
 import { type CapabilitySet, capabilityNames } from '../../machines/index.js';
@@ -18,6 +18,7 @@ import { painter, plural } from '../../text/words.js';
 import { capabilitiesNamed } from '../capabilities.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
+import { learnFromTraces, type PassiveOutcome } from '../learn/passive.js';
 import { learnText } from '../learn/text.js';
 import { fileOutput, stdoutOutput, withNewlines } from '../output.js';
 import { StatusLine } from '../status-line.js';
@@ -30,9 +31,11 @@ export async function runLearn(flags: LearnFlags): Promise<number> {
     throw new UsageError(`--json and --format ${flags.format} are two forms; choose one`);
   const output = flags.output === undefined ? stdoutOutput() : fileOutput(flags.output);
   try {
-    const { learned, found, against } = await learn(flags, given);
+    const { learned, found, places, against } = await (flags.from === undefined
+      ? learn(flags, given)
+      : learnFromTraces({ from: flags.from, device: flags.device, given, diff: flags.diff }));
     const report = learnReport(learned, against, found);
-    await output.write(textOf(flags, learned, report));
+    await output.write(textOf(flags, learned, report, places));
     return exitOf(report);
   } catch (error) {
     if (error instanceof TargetError || error instanceof RangeError) throw new UsageError(error.message);
@@ -42,18 +45,12 @@ export async function runLearn(flags: LearnFlags): Promise<number> {
   }
 }
 
-interface Outcome {
-  readonly learned: Learned;
-  readonly found: readonly Difference[];
-  readonly against: string | null;
-}
-
 /** Learns; an interrupt ends it, and what is known by then is told. */
-async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Outcome> {
+async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<PassiveOutcome> {
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
   const status = new StatusLine(300);
-  const teacher = await DeviceTeacher.open(() => openTarget(flags.target, flags.seed), {
+  const teacher = await DeviceTeacher.open(() => openTarget(flags.target!, flags.seed), {
     groups: flags.level === 'session' ? ['request', 'session'] : ['request'],
     status: flags.get,
     timeout: flags.timeout,
@@ -79,12 +76,17 @@ async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Ou
             (examination === null ? '' : `, examined ${examination.done} of ${examination.words}`),
         ),
     });
-    if (flags.diff === undefined) return { learned, found: [], against: null };
+    if (flags.diff === undefined) return { learned, found: [], places: new Set(), against: null };
     // A device is not accused of what it was not seen to answer.
     const found = differences(learned.machine, expectation).filter(
       ({ word }) => learned.wasPut?.(word) ?? true,
     );
-    return { learned, found, against: `${flags.diff} (${capabilityNames(caps).join(', ')})` };
+    return {
+      learned,
+      found,
+      places: placesOf(learned.machine, found),
+      against: `${flags.diff} (${capabilityNames(caps).join(', ')})`,
+    };
   } finally {
     status.end();
     process.off('SIGINT', interrupt);
@@ -92,20 +94,26 @@ async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Ou
   }
 }
 
-function* textOf(flags: LearnFlags, learned: Learned, report: LearnReport): Generator<string> {
+function* textOf(
+  flags: LearnFlags,
+  learned: Learned,
+  report: LearnReport,
+  places: ReadonlySet<number>,
+): Generator<string> {
   const format = flags.json ? 'json' : flags.format;
   if (format === 'json') return yield* jsonText(report);
   const color = flags.output === undefined && wantsColor(flags.color);
   const lines =
     format === 'mermaid'
-      ? learnedMermaid(learned.machine, report.differences)
+      ? learnedMermaid(learned.machine, places)
       : format === 'dot'
-        ? learnedDot(learned.machine, report.differences)
+        ? learnedDot(learned.machine, places)
         : learnText(report, painter(color));
   yield* withNewlines(lines);
 }
 
-function exitOf({ differences: found, complete }: LearnReport): number {
+function exitOf({ differences: found, complete, reason, requests }: LearnReport): number {
   if (found.length > 0) return EXIT.violation;
+  if (reason === 'recorded') return requests > 0 ? EXIT.ok : EXIT.inconclusive;
   return complete ? EXIT.ok : EXIT.inconclusive;
 }
