@@ -22,7 +22,7 @@ import { learnFromTraces, type PassiveOutcome } from '../learn/passive.js';
 import { learnText } from '../learn/text.js';
 import { fileOutput, stdoutOutput, withNewlines } from '../output.js';
 import { StatusLine } from '../status-line.js';
-import type { LearnFlags } from './learn.js';
+import { LEVELS, type LearnFlags } from './learn.js';
 
 /** Runs `stopcopy learn` and returns its exit code. */
 export async function runLearn(flags: LearnFlags): Promise<number> {
@@ -51,7 +51,8 @@ async function learn(flags: LearnFlags, given: CapabilitySet | null): Promise<Pa
   const interrupt = (): void => stop.abort();
   const status = new StatusLine(300);
   const teacher = await DeviceTeacher.open(() => openTarget(flags.target!, flags.seed), {
-    groups: flags.level === 'session' ? ['request', 'session'] : ['request'],
+    groups: LEVELS[flags.level],
+    damaged: flags.damaged === true,
     status: flags.get,
     timeout: flags.timeout,
     ...(flags.fresh !== undefined && { fresh: flags.fresh }),

@@ -9,7 +9,8 @@ export interface LearnFlags {
   device?: string;
   diff?: string;
   caps?: string;
-  level: 'requests' | 'session';
+  level: keyof typeof LEVELS;
+  damaged?: boolean;
   get: boolean;
   fresh?: 'reset' | 'open';
   extraStates: number;
@@ -22,6 +23,13 @@ export interface LearnFlags {
   output?: string;
   color?: boolean;
 }
+
+/** What the inputs are about. */
+export const LEVELS = {
+  requests: ['request'],
+  session: ['request', 'session'],
+  all: ['request', 'session', 'logging'],
+} as const;
 
 const HELP = `
 Learns the state machine of a VFIO device by asking: it puts words of requests to it, each from a
@@ -63,10 +71,11 @@ export function addLearn(program: Command): void {
     .addOption(new Option('--diff <machine>', 'compare with this machine').choices(['vfio-device']))
     .option('--caps <names>', 'capabilities to compare with: p2p,pre-copy (default: what it offers)')
     .addOption(
-      new Option('--level <level>', 'requests, or the data transfer session too')
-        .choices(['requests', 'session'])
+      new Option('--level <level>', 'requests; the data transfer session too; DMA logging too')
+        .choices(Object.keys(LEVELS))
         .default('requests'),
     )
+    .option('--damaged', 'with --level session and all: write damaged and half images too')
     .option('--no-get', 'never ask for the state (GET of MIG_DEVICE_STATE)')
     .addOption(new Option('--fresh <way>', 'how words begin').choices(['reset', 'open']))
     .option('--extra-states <n>', 'hidden states that the examination reckons with', count(0, 4), 1)
@@ -90,7 +99,17 @@ export function addLearn(program: Command): void {
 }
 
 /** Options of asking, which mean nothing for what was recorded. */
-const ASKING = ['level', 'get', 'fresh', 'extraStates', 'budget', 'maxTime', 'timeout', 'seed'] as const;
+const ASKING = [
+  'level',
+  'damaged',
+  'get',
+  'fresh',
+  'extraStates',
+  'budget',
+  'maxTime',
+  'timeout',
+  'seed',
+] as const;
 
 /** A machine is learned from a target or from traces. */
 function checkSource(command: Command, { target, from, device }: LearnFlags): void {

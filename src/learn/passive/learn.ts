@@ -12,8 +12,8 @@ import { type Merged, mergeStates } from './merge.js';
 import { PrefixTree } from './prefix-tree.js';
 import type { RecordedCall, RecordedWord } from './recorded.js';
 
-/** Most calls that are learned from: beyond, merging states takes too long. */
-const MOST_CALLS = 100_000;
+/** Most events that are learned from: what they make is held in memory. */
+const MOST_EVENTS = 300_000;
 /** Most devices whose calls are kept apart. */
 const MOST_DEVICES = 10_000;
 
@@ -22,6 +22,7 @@ export class PassiveLearner {
   /** The kinds of event that are learned from. */
   static readonly wants: ReadonlySet<EventKind> = new Set(RECORDED_KINDS);
   readonly #recorders = new Map<string, DeviceRecorder>();
+  #taken = 0;
   #left = 0;
 
   /** @param device only devices whose `device` or `host/device` is this */
@@ -32,10 +33,11 @@ export class PassiveLearner {
     const name = `${event.host}/${event.device}`;
     if (this.device !== undefined && this.device !== event.device && this.device !== name) return;
     const known = this.#recorders.get(name);
-    if (known === undefined && this.#recorders.size >= MOST_DEVICES) {
+    if (this.#taken >= MOST_EVENTS || (known === undefined && this.#recorders.size >= MOST_DEVICES)) {
       this.#left++;
       return;
     }
+    this.#taken++;
     const recorder = known ?? new DeviceRecorder(name);
     if (known === undefined) this.#recorders.set(name, recorder);
     recorder.take(event);
@@ -47,7 +49,7 @@ export class PassiveLearner {
    */
   end(name: string): Recorded {
     const all = [...this.#recorders.values()].flatMap((recorder) => recorder.end());
-    const words = withoutUnknownLogs(shorten(all));
+    const words = withoutUnknownLogs(all);
     const calls = words.reduce((sum, word) => sum + word.calls.length, 0);
     const alphabet = recordedAlphabet(
       words.flatMap((word) => word.calls.map(({ input, call }) => [input, call] as const)),
@@ -68,7 +70,12 @@ export class PassiveLearner {
       complete: false,
       reason: 'recorded',
       nondeterminism: tree.nondeterminism,
-      notes: this.#notes(words, all, tree.conflicts),
+      notes: [
+        ...this.#notes(words, all, tree.conflicts),
+        ...(merged.complete
+          ? []
+          : [`the machine has more than ${merged.states.length} states; these are shown`]),
+      ],
     });
   }
 
@@ -81,14 +88,14 @@ export class PassiveLearner {
     return [
       ...(devices.length > 1 ? [`calls of ${devices.length} devices are taken as one's: ${few}`] : []),
       ...(all.length > words.length || all.some((each, at) => each.calls.length !== words[at]?.calls.length)
-        ? [
-            'some calls were left out: those of DMA logging whose outcome does not show, or those that came late',
-          ]
+        ? ['calls of DMA logging were left out where the trace does not show whether it was on']
         : []),
       ...(onOldFds > 0 ? [`${plural(onOldFds, 'call')} to a data_fd that is not the device's any more`] : []),
       ...(unanswered > 0 ? [`${plural(unanswered, 'call')} without an answer in the trace`] : []),
       ...(conflicts > 0 ? [`${plural(conflicts, 'answer')} that contradicted another one`] : []),
-      ...(this.#left > 0 ? [`events of further devices were left out: ${this.#left}`] : []),
+      ...(this.#left > 0
+        ? [`only the first ${this.#taken} events were learned from; ${this.#left} were left out`]
+        : []),
     ];
   }
 }
@@ -121,26 +128,16 @@ export class Recorded {
 
   /** The transition of the machine that a call is, as its place in the tables; -1 when it is none. */
   placeOf(call: RecordedCall): number {
-    const { states, inputs } = this.learned.machine;
+    const { inputs } = this.learned.machine;
     for (const [at, word] of this.words.entries()) {
       const index = word.calls.indexOf(call);
       if (index < 0) continue;
       const state = this.before[at]![index]!;
-      const machine = state < 0 ? states.length : this.merged.stateOf[state]!;
-      return machine >= states.length ? -1 : machine * inputs.length + inputs.indexOf(call.input);
+      const machine = this.merged.stateOf[state];
+      return machine === undefined ? -1 : machine * inputs.length + inputs.indexOf(call.input);
     }
     return -1;
   }
-}
-
-/** The first calls, so many as can be learned from. */
-function shorten(words: readonly RecordedWord[]): RecordedWord[] {
-  let left = MOST_CALLS;
-  return words.flatMap((word) => {
-    const calls = word.calls.slice(0, left);
-    left -= calls.length;
-    return calls.length > 0 ? [{ ...word, calls }] : [];
-  });
 }
 
 /** Without DMA logging in words that do not begin where a device was opened: whether it was on is not known. */

@@ -1,10 +1,17 @@
 import type { MigState } from '../../uapi/vfio.js';
 import { type Arc, joinOutputs, type PrefixTree, type TreeState } from './prefix-tree.js';
 
-/** What was merged: for each state of the tree the state of the machine, and those states; the first is state 0's. */
+/** Most states that a machine gets: a device that answers at random would get one for each call. */
+const MOST_STATES = 200;
+
+/** What was merged. */
 export interface Merged {
-  readonly stateOf: readonly number[];
+  /** For each state of the tree the state of the machine; undefined for one that has no place in it. */
+  readonly stateOf: readonly (number | undefined)[];
+  /** The states of the machine; the first is that of the tree's state 0. */
   readonly states: readonly TreeState[];
+  /** Whether each state of the tree has a place; if not, merging ended with as many states as there may be. */
+  readonly complete: boolean;
 }
 
 /**
@@ -20,6 +27,8 @@ export function mergeStates(tree: PrefixTree): Merged {
 class Merger {
   readonly #parent: number[];
   readonly #classes: TreeState[];
+  /** Roots that were decided. */
+  #roots = 0;
 
   constructor(readonly tree: PrefixTree) {
     this.#parent = tree.states.map((_, index) => index);
@@ -28,35 +37,48 @@ class Merger {
 
   merge(): Merged {
     const red: number[] = [0];
-    // Breadth first: states after short words come before those behind them.
-    const queue = [...this.#children(0), ...this.tree.roots.slice(1)];
-    for (let at = 0; at < queue.length; at++) {
-      const blue = this.#find(queue[at]!);
-      if (red.some((each) => this.#find(each) === blue)) continue;
+    let complete = true;
+    for (let blue = this.#blue(red); blue !== null; blue = this.#blue(red)) {
       const best = this.#best(red, blue);
       if (best !== null) best.keep();
-      else red.push(blue);
-      const here = this.#find(blue);
-      for (const child of this.#children(here)) queue.push(child);
+      else if (red.length < MOST_STATES) red.push(blue);
+      else {
+        complete = false;
+        break;
+      }
     }
-    return this.#result(red);
+    return this.#result(red, complete);
   }
 
-  #result(red: readonly number[]): Merged {
+  /** A state to be decided: one behind a red state, or a root of words that began elsewhere; null when all are. */
+  #blue(red: readonly number[]): number | null {
+    const known = new Set(red.map((each) => this.#find(each)));
+    for (const of of known)
+      for (const { to } of this.#classes[of]!.arcs.values()) {
+        const blue = this.#find(to);
+        if (!known.has(blue)) return blue;
+      }
+    for (; this.#roots < this.tree.roots.length; this.#roots++) {
+      const root = this.#find(this.tree.roots[this.#roots]!);
+      if (!known.has(root)) return root;
+    }
+    return null;
+  }
+
+  #result(red: readonly number[], complete: boolean): Merged {
     const numbers = new Map<number, number>();
     for (const each of red) {
       const of = this.#find(each);
       if (!numbers.has(of)) numbers.set(of, numbers.size);
     }
-    const stateOf = this.#parent.map((_, state) => numbers.get(this.#find(state))!);
+    const stateOf = this.#parent.map((_, state) => numbers.get(this.#find(state)));
+    const arc = (input: string, { output, to }: Arc): [string, Arc][] =>
+      stateOf[to] === undefined ? [] : [[input, { output, to: stateOf[to] }]];
     const states = [...numbers.keys()].map((of) => {
       const { told, arcs } = this.#classes[of]!;
-      return {
-        told,
-        arcs: new Map([...arcs].map(([input, { output, to }]) => [input, { output, to: stateOf[to]! }])),
-      };
+      return { told, arcs: new Map([...arcs].flatMap(([input, each]) => arc(input, each))) };
     });
-    return { stateOf, states };
+    return { stateOf, states, complete };
   }
 
   #find(state: number): number {
@@ -64,10 +86,6 @@ class Merger {
     while (this.#parent[of] !== of) of = this.#parent[of]!;
     this.#parent[state] = of;
     return of;
-  }
-
-  #children(state: number): number[] {
-    return [...this.#classes[state]!.arcs.values()].map(({ to }) => to);
   }
 
   #best(red: readonly number[], blue: number): Trial | null {
