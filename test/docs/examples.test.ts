@@ -18,7 +18,7 @@ import { countsText, feed } from '../trace/feed.js';
 import { notInOutput, page, quotes } from './quotes.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const PAGES = ['README.md', 'CONTRIBUTING.md', 'docs/exec-target.md'].map(
+const PAGES = ['README.md', 'CONTRIBUTING.md', 'docs/exec-target.md', 'docs/explore.md', 'docs/learn.md'].map(
   (name) => [name, page(name)] as const,
 );
 

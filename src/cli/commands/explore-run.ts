@@ -1,5 +1,6 @@
 import {
   type Exploration,
+  type ExploreProgress,
   type ExploreReport,
   explore,
   exploreReport,
@@ -123,17 +124,20 @@ async function search(model: Model, flags: ExploreFlags): Promise<Exploration> {
         file === undefined
           ? null
           : { seconds: flags.checkpointEvery, save: (parts) => writeCheckpoint(file, parts) },
-      progress: ({ states, edges, depth, frontier }) =>
-        status.show(
-          () =>
-            `${plural(states, 'state')}, ${plural(edges, 'edge')}, depth ${depth}, ${plural(frontier, 'state')} to go`,
-        ),
+      progress: (progress) => status.show(() => progressText(progress)),
     });
   } finally {
     status.end();
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);
   }
+}
+
+function progressText({ states, edges, depth, frontier, cycles }: ExploreProgress): string {
+  const so = `${plural(states, 'state')}, ${plural(edges, 'edge')}`;
+  if (cycles !== null)
+    return `${so}; ${cycles.property}: ${plural(cycles.checked, 'state')} looked at for cycles`;
+  return `${so}, depth ${depth}, ${plural(frontier, 'state')} to go`;
 }
 
 /** Writes the first counterexample, or else the first witness, where a file was named for it. */
@@ -170,5 +174,6 @@ function peopleText(model: Model, report: ExploreReport, flags: ExploreFlags): I
     paint: painter(color),
     chart: flags.chart,
     witnesses: flags.witnesses === true,
+    changes: flags.changes === true,
   });
 }

@@ -19,6 +19,7 @@ export interface ExploreFlags {
   resume?: string;
   export?: 'promela' | 'tla' | 'c';
   chart: 'text' | 'mermaid';
+  changes?: boolean;
   witnesses?: boolean;
   trace?: string;
   vitest?: string;
@@ -89,6 +90,7 @@ export function addExplore(program: Command): void {
       new Option('--chart <form>', 'form of sequence charts').choices(['text', 'mermaid']).default('text'),
     )
     .option('--witnesses', 'show a run for each sometimes')
+    .option('--changes', 'say in the charts what each step changes')
     .option('--trace <file>', 'write the first counterexample as canonical events')
     .option('--vitest <file>', 'write the first counterexample as a test')
     .option('-o, --output <file>', 'write the report or the export to a file')
