@@ -3,6 +3,7 @@ import { addCompletion } from './commands/completion.js';
 import { addConvert } from './commands/convert.js';
 import { addDemo } from './commands/demo.js';
 import { addDescribe } from './commands/describe.js';
+import { addDocument } from './commands/document.js';
 import { addExplain } from './commands/explain.js';
 import { addExplore } from './commands/explore.js';
 import { addGenerate } from './commands/generate.js';
@@ -60,6 +61,7 @@ export function makeProgram(): Command {
     addProxy,
     addExplore,
     addLearn,
+    addDocument,
     addDemo,
     addCompletion,
   ]) {

@@ -1,5 +1,5 @@
 import { type CapabilitySet, capabilityNames } from '../machines/capabilities.js';
-import { CLAUSES, type ClauseId, machineNamed } from '../machines/index.js';
+import { CLAUSES, type ClauseId, type MachineEntry, machineNamed } from '../machines/index.js';
 import { allPaths, arcsOf } from '../machines/vfio-arcs.js';
 import { type ChartRegion, type ChartTransition, regionsOf } from '../machines/xstate.js';
 import {
@@ -18,6 +18,12 @@ import {
 export function describeMachine(name: string, caps: CapabilitySet): MachineDescription {
   const entry = machineNamed(name);
   if (!entry) throw new RangeError(`there is no machine '${name}'`);
+  return describeEntry(entry, caps);
+}
+
+/** As `describeMachine`, of an entry that need not be in `MACHINES`. */
+export function describeEntry(entry: MachineEntry, caps: CapabilitySet): MachineDescription {
+  const { name } = entry;
   const regions = regionsOf(entry.make(caps));
   const head = {
     schema: DESCRIPTION_SCHEMA,

@@ -65,7 +65,8 @@ const LIMITS: Readonly<Record<keyof typeof WIDTH, readonly [bigint, bigint]>> = 
   u64: [0n, 0xffff_ffff_ffff_ffffn],
 };
 
-function sizeOf(type: FieldType): number {
+/** Bytes of a field of this type. */
+export function sizeOf(type: FieldType): number {
   return typeof type === 'string' ? WIDTH[type] : type.bytes;
 }
 

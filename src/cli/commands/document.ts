@@ -1,0 +1,27 @@
+import type { Command } from 'commander';
+
+export interface DocumentFlags {
+  output: string;
+}
+
+const HELP = `
+Writes a static site: the machines with their diagrams and matrices, the rules with examples, whole
+migrations as sequence charts drawn from recorded runs, the formats byte by byte, implementations
+beside each other, and the guides. It works from a file, without a network, and can be searched.
+
+Examples:
+  stopcopy document -o book
+  stopcopy document -o book && xdg-open book/index.html`;
+
+/** Adds `stopcopy document`. */
+export function addDocument(program: Command): void {
+  program
+    .command('document')
+    .description('write the protocol book, made from the machines and rules')
+    .requiredOption('-o, --output <folder>', 'folder of the site; it is made where there is none')
+    .addHelpText('after', HELP)
+    .action(async (flags: DocumentFlags) => {
+      const { runDocument } = await import('./document-run.js');
+      await runDocument(flags);
+    });
+}
