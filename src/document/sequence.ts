@@ -55,14 +55,22 @@ export function sequenceOf(events: readonly TraceEvent[], names: readonly string
       } else if (steps.length < MOST_STEPS) steps.push(step);
       else left++;
     }
-  return { lanes: lanes.filter((_, lane) => steps.some((step) => step.from === lane || step.to === lane)), steps: renumber(steps, lanes), left };
+  return {
+    lanes: lanes.filter((_, lane) => steps.some((step) => step.from === lane || step.to === lane)),
+    steps: renumber(steps, lanes),
+    left,
+  };
 }
 
 /** Lanes without a step are left out, so the numbers of the others change. */
 function renumber(steps: readonly Step[], lanes: readonly Lane[]): Step[] {
   const used = lanes.map((_, lane) => steps.some((step) => step.from === lane || step.to === lane));
   const number = (lane: number): number => used.slice(0, lane).filter(Boolean).length;
-  return steps.map((step) => ({ ...step, from: number(step.from), to: step.to === null ? null : number(step.to) }));
+  return steps.map((step) => ({
+    ...step,
+    from: number(step.from),
+    to: step.to === null ? null : number(step.to),
+  }));
 }
 
 function lanesOf(events: readonly TraceEvent[], names: readonly string[]): Lane[] {
@@ -160,7 +168,13 @@ function vhostSteps(event: TraceEvent): Said[] {
   switch (event.kind) {
     case 'vhost_message':
       if (event.reply) return [];
-      return [{ who: event.from === 'front_end' ? 'to-device' : 'to-vmm', text: String(event.request), kind: 'call' }];
+      return [
+        {
+          who: event.from === 'front_end' ? 'to-device' : 'to-vmm',
+          text: String(event.request),
+          kind: 'call',
+        },
+      ];
     case 'vdpa_status':
       return call(`SET_STATUS 0x${(event.status ?? 0).toString(16)}`);
     case 'vdpa_suspend':

@@ -76,21 +76,27 @@ export async function expectAccessible(page: Page): Promise<void> {
   ).toEqual([]);
 }
 
-/** Holds that nothing sticks out of the window at the side, and that no text that a selector finds lies on another. */
-export async function expectTidy(page: Page, texts: string): Promise<void> {
+/**
+ * Holds that nothing sticks out of the window at the side, and that no text that the selector finds lies on another
+ * one of the same drawing.
+ */
+export async function expectTidy(page: Page, selector: string): Promise<void> {
   const found = await page.evaluate((selector) => {
     const overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-    const boxes = [...document.querySelectorAll(selector)]
-      .map((element) => ({ text: element.textContent ?? '', box: element.getBoundingClientRect() }))
-      .filter(({ box }) => box.width > 0 && box.height > 0);
+    const texts = [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility());
     const overlaps: string[] = [];
-    for (const [index, one] of boxes.entries())
-      for (const other of boxes.slice(index + 1)) {
-        const wide = Math.min(one.box.right, other.box.right) - Math.max(one.box.left, other.box.left);
-        const high = Math.min(one.box.bottom, other.box.bottom) - Math.max(one.box.top, other.box.top);
-        if (wide > 1.5 && high > 1.5) overlaps.push(`${one.text} | ${other.text}`);
-      }
+    for (const drawing of new Set(texts.map((element) => element.closest('svg')))) {
+      const boxes = texts
+        .filter((element) => element.closest('svg') === drawing)
+        .map((element) => ({ text: element.textContent ?? '', box: element.getBoundingClientRect() }));
+      for (const [index, one] of boxes.entries())
+        for (const other of boxes.slice(index + 1)) {
+          const wide = Math.min(one.box.right, other.box.right) - Math.max(one.box.left, other.box.left);
+          const high = Math.min(one.box.bottom, other.box.bottom) - Math.max(one.box.top, other.box.top);
+          if (wide > 1.5 && high > 1.5) overlaps.push(`${one.text} | ${other.text}`);
+        }
+    }
     return { overflow, overlaps: overlaps.slice(0, 10) };
-  }, texts);
+  }, selector);
   expect(found).toEqual({ overflow: 0, overlaps: [] });
 }

@@ -25,10 +25,12 @@ export function imageFormats(): Format[] {
       words: 'Records of type and length, each padded to 4 bytes; what is drawn is the data of each type.',
       layouts: [
         layoutOf('record', B_RECORD_FIELDS),
-        ...IMAGE_B_RECORDS.filter(({ fields }) => fields.length > 0).map(({ name, type, fields, count, tail }) => ({
-          ...layoutOf(name, fields),
-          words: `Type ${type}; in an image: ${count}.${tail === null ? '' : ` Behind the fields: ${tail.name}, as many as ${tail.countedBy} says.`}`,
-        })),
+        ...IMAGE_B_RECORDS.filter(({ fields }) => fields.length > 0).map(
+          ({ name, type, fields, count, tail }) => ({
+            ...layoutOf(name, fields),
+            words: `Type ${type}; in an image: ${count}.${tail === null ? '' : ` Behind the fields: ${tail.name}, as many as ${tail.countedBy} says.`}`,
+          }),
+        ),
       ],
     },
   ];

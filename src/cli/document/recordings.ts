@@ -23,14 +23,20 @@ const SHOWN: readonly Omit<Recording, 'events'>[] = [
     name: 'two-devices',
     title: 'Two VFs with P2P, in QEMU 11.1',
     words: 'Two mtty devices of the kernel in one QEMU: both are in PRE_COPY_P2P before one is in STOP_COPY.',
-    files: ['test/traces/qemu-11.1/two-devices/src.trace.log', 'test/traces/qemu-11.1/two-devices/dst.trace.log.gz'],
+    files: [
+      'test/traces/qemu-11.1/two-devices/src.trace.log',
+      'test/traces/qemu-11.1/two-devices/dst.trace.log.gz',
+    ],
     hosts: ['src', 'dst'],
   },
   {
     name: 'cancel',
     title: 'Cancel in pre-copy',
     words: 'migrate_cancel while the VM runs, in QEMU 11.1: the device goes back to RUNNING.',
-    files: ['test/traces/qemu-11.1/cancel-precopy/src.trace.log', 'test/traces/qemu-11.1/cancel-precopy/dst.trace.log'],
+    files: [
+      'test/traces/qemu-11.1/cancel-precopy/src.trace.log',
+      'test/traces/qemu-11.1/cancel-precopy/dst.trace.log',
+    ],
     hosts: ['src', 'dst'],
   },
   {
@@ -57,7 +63,8 @@ const SHOWN: readonly Omit<Recording, 'events'>[] = [
   {
     name: 'postcopy',
     title: 'Post-copy',
-    words: 'A VM without devices, migrated by stopcopy: it runs at the destination before its memory is there.',
+    words:
+      'A VM without devices, migrated by stopcopy: it runs at the destination before its memory is there.',
     files: ['test/traces/migrate/postcopy.ndjson'],
     hosts: ['source', 'destination'],
   },
@@ -65,7 +72,10 @@ const SHOWN: readonly Omit<Recording, 'events'>[] = [
     name: 'vhost-log',
     title: 'The dirty log of a vhost-user back end',
     words: 'passt as back end of QEMU 11.1: the log is switched on, the rings move, the state crosses.',
-    files: ['test/traces/vhost/passt-happy/src.trace.log.gz', 'test/traces/vhost/passt-happy/dst.trace.log.gz'],
+    files: [
+      'test/traces/vhost/passt-happy/src.trace.log.gz',
+      'test/traces/vhost/passt-happy/dst.trace.log.gz',
+    ],
     hosts: ['src', 'dst'],
   },
   {
@@ -80,7 +90,10 @@ const SHOWN: readonly Omit<Recording, 'events'>[] = [
     name: 'file',
     title: 'To a file, and back',
     words: 'QEMU 11.1 writes the stream to a file; another QEMU loads it.',
-    files: ['test/traces/qemu-11.1/file-save-load/src.trace.log', 'test/traces/qemu-11.1/file-save-load/dst.trace.log.gz'],
+    files: [
+      'test/traces/qemu-11.1/file-save-load/src.trace.log',
+      'test/traces/qemu-11.1/file-save-load/dst.trace.log.gz',
+    ],
     hosts: ['src', 'dst'],
   },
 ];

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { linkTo, type Page, SECTION_PAGES, SECTIONS, wordsOf } from '../../document/book/index.js';
@@ -38,7 +38,11 @@ interface Data {
  * Writes the site: each page by Eleventy, then the theme, the search and its words.
  * @throws UsageError when the site generator is not installed
  */
-export async function writeSite(pages: readonly Page[], handbook: readonly Guide[], output: string): Promise<void> {
+export async function writeSite(
+  pages: readonly Page[],
+  handbook: readonly Guide[],
+  output: string,
+): Promise<void> {
   const Eleventy = await loadEleventy();
   mkdirSync(output, { recursive: true });
   const site = new Eleventy(packagePath('docs/theme'), output, {
@@ -47,8 +51,11 @@ export async function writeSite(pages: readonly Page[], handbook: readonly Guide
     source: 'script',
     config: (config) => {
       config.setQuietMode(true);
-      config.addTemplate('_includes/page.11ty.js', (data) => shell(data as unknown as Data & { content: string }));
-      for (const page of pages) config.addTemplate(templateName(page.path), () => page.body.text, dataOf(page));
+      config.addTemplate('_includes/page.11ty.js', (data) =>
+        shell(data as unknown as Data & { content: string }),
+      );
+      for (const page of pages)
+        config.addTemplate(templateName(page.path), () => page.body.text, dataOf(page));
       for (const guide of handbook)
         config.addTemplate(`${guide.path.replace(/\.html$/, '')}.md`, forBook(guide.markdown), {
           ...dataOf({ ...guide, section: 'Guides' }),
@@ -56,6 +63,7 @@ export async function writeSite(pages: readonly Page[], handbook: readonly Guide
         });
     },
   });
+  site.disableLogger();
   await site.write();
   writeAssets(pages, handbook, output);
 }
@@ -116,8 +124,18 @@ function writeAssets(pages: readonly Page[], handbook: readonly Guide[], output:
   const module = createRequire(import.meta.url).resolve('minisearch');
   copyFileSync(join(dirname(module), '../umd/index.js'), join(output, 'minisearch.js'));
   const searched = [
-    ...pages.map(({ path, title, section, body }) => ({ id: path, title, section, text: wordsOf(body).slice(0, MOST_WORDS) })),
-    ...handbook.map(({ path, title, markdown }) => ({ id: path, title, section: 'Guides', text: markdown.slice(0, 4 * MOST_WORDS) })),
+    ...pages.map(({ path, title, section, body }) => ({
+      id: path,
+      title,
+      section,
+      text: wordsOf(body).slice(0, MOST_WORDS),
+    })),
+    ...handbook.map(({ path, title, markdown }) => ({
+      id: path,
+      title,
+      section: 'Guides',
+      text: markdown.slice(0, 4 * MOST_WORDS),
+    })),
   ];
   // A script and not JSON: a page that is opened from a file may load no other.
   const text = JSON.stringify(searched).replace(/</g, '\\u003c');
@@ -142,7 +160,7 @@ type EleventyClass = new (
     source: 'script';
     config(config: Config): void;
   },
-) => { write(): Promise<void> };
+) => { disableLogger(): void; write(): Promise<void> };
 
 async function loadEleventy(): Promise<EleventyClass> {
   try {

@@ -1,5 +1,7 @@
+import { type Html, html, scrolling } from '../../text/html.js';
 import * as kvm from '../../uapi/kvm-vm.js';
 import * as stream from '../../uapi/qemu-stream.js';
+import { type FieldType, type Struct, sizeOf } from '../../uapi/struct.js';
 import * as vfio from '../../uapi/vfio-structs.js';
 import * as vfioUserHeader from '../../uapi/vfio-user.js';
 import * as vfioUserDevice from '../../uapi/vfio-user-device.js';
@@ -7,8 +9,6 @@ import * as vhost from '../../uapi/vhost.js';
 import * as vhostUser from '../../uapi/vhost-user.js';
 import * as virtchnl from '../../uapi/virtchnl-structs.js';
 import * as virtio from '../../uapi/virtio.js';
-import { type FieldType, type Struct, sizeOf } from '../../uapi/struct.js';
-import { type Html, html, scrolling } from '../../text/html.js';
 import { byteLayout, type LayoutRow } from '../diagram/byte-layout.js';
 import { linkTo, type Page } from './page.js';
 
@@ -63,7 +63,12 @@ export const UAPI_FORMATS: readonly Format[] = [
     words: 'Structs of the ioctls, in host byte order.',
     layouts: structsOf(vhost),
   },
-  { name: 'kvm', title: 'KVM: include/uapi/linux/kvm.h', words: 'Structs of the dirty log.', layouts: structsOf(kvm) },
+  {
+    name: 'kvm',
+    title: 'KVM: include/uapi/linux/kvm.h',
+    words: 'Structs of the dirty log.',
+    layouts: structsOf(kvm),
+  },
   {
     name: 'virtio',
     title: 'Virtio rings and virtio-net',
@@ -78,10 +83,12 @@ export const UAPI_FORMATS: readonly Format[] = [
   },
 ];
 
+/** The layouts of a module, one of each name: a struct may stand by itself and as the element of another. */
 function structsOf(module: Readonly<Record<string, unknown>>): Layout[] {
-  return Object.values(module)
-    .flatMap((value) => (isStruct(value) ? [value] : isFlexible(value) ? [value.head, value.element] : []))
-    .map(layoutOf);
+  const structs = Object.values(module).flatMap((value) =>
+    isStruct(value) ? [value] : isFlexible(value) ? [value.head, value.element] : [],
+  );
+  return [...new Map(structs.map((each) => [each.name, layoutOf(each)])).values()];
 }
 
 type AnyStruct = Struct<Record<string, FieldType>>;
@@ -91,7 +98,13 @@ function isStruct(value: unknown): value is AnyStruct {
 }
 
 function isFlexible(value: unknown): value is { head: AnyStruct; element: AnyStruct } {
-  return typeof value === 'object' && value !== null && 'head' in value && 'element' in value && isStruct(value.head);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'head' in value &&
+    'element' in value &&
+    isStruct(value.head)
+  );
 }
 
 function layoutOf({ name, fields, offsets, size }: AnyStruct): Layout {
@@ -119,8 +132,14 @@ export function formatPages(formats: readonly Format[]): Page[] {
     section: 'Formats',
     body: html`<p>Bytes as they cross between kernel, VMM, device and host. The drawings are made from the layouts that the codecs
 use.</p>
-<ul>${formats.map(({ name, title, layouts }) => html`<li><a href="${linkTo(path, formatPath(name))}">${title}</a> <small>${layouts.length} layouts</small></li>
-`)}</ul>`,
+<ul>${formats.map(
+      ({
+        name,
+        title,
+        layouts,
+      }) => html`<li><a href="${linkTo(path, formatPath(name))}">${title}</a> <small>${layouts.length} layouts</small></li>
+`,
+    )}</ul>`,
   };
   return [list, ...formats.map(formatPage)];
 }
@@ -144,7 +163,11 @@ ${words === undefined ? '' : html`<p>${words}</p>`}
 ${scrolling(
   `Fields of ${name}`,
   html`<table><thead><tr><th scope="col">offset</th><th scope="col">bytes</th><th scope="col">field</th><th scope="col">type</th>${meanings ? html`<th scope="col">meaning</th>` : ''}</tr></thead><tbody>
-${rows.map((row) => html`<tr><td class="number">${row.offset}</td><td class="number">${row.size}</td><td><code>${row.name}</code></td><td>${row.type}</td>${meanings ? html`<td>${row.meaning ?? ''}</td>` : ''}</tr>
-`)}</tbody></table>`,
+${rows.map(
+  (
+    row,
+  ) => html`<tr><td class="number">${row.offset}</td><td class="number">${row.size}</td><td><code>${row.name}</code></td><td>${row.type}</td>${meanings ? html`<td>${row.meaning ?? ''}</td>` : ''}</tr>
+`,
+)}</tbody></table>`,
 )}</section>`;
 }

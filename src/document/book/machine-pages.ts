@@ -1,8 +1,8 @@
 import { compile } from '../../automaton/index.js';
 import {
   CAPABILITY_SETS,
-  CLAUSES,
   type CapabilitySet,
+  CLAUSES,
   type ClauseId,
   capabilityNames,
   type MachineEntry,
@@ -37,9 +37,18 @@ function listPage(machines: readonly MachineEntry[]): Page {
     section: 'Machines',
     body: html`<p>The protocol as state machines. The validator follows a trace with them, the generator makes tests
 from them, the models of whole migrations are put together from them, and these pages are drawn from them.</p>
-${scrolling('Machines', html`<table><thead><tr><th scope="col">machine</th><th scope="col">what it is</th><th scope="col">who is bound</th></tr></thead><tbody>
-${machines.map(({ name, title, party }) => html`<tr><td><a href="${linkTo(path, machinePath(name))}"><code>${name}</code></a></td><td>${title}</td><td>${party}</td></tr>
-`)}</tbody></table>`)}`,
+${scrolling(
+  'Machines',
+  html`<table><thead><tr><th scope="col">machine</th><th scope="col">what it is</th><th scope="col">who is bound</th></tr></thead><tbody>
+${machines.map(
+  ({
+    name,
+    title,
+    party,
+  }) => html`<tr><td><a href="${linkTo(path, machinePath(name))}"><code>${name}</code></a></td><td>${title}</td><td>${party}</td></tr>
+`,
+)}</tbody></table>`,
+)}`,
   };
 }
 
@@ -59,7 +68,7 @@ function machinePage(entry: MachineEntry, rules: readonly MachinePageRule[]): Pa
 <h2 id="diagram">Diagram</h2>
 ${isDevice ? deviceDiagrams(entry) : ''}
 ${isDevice && entry.name !== 'vfio-device' ? '' : regions.map((region) => regionDiagram(region, regions.length > 1, isDevice))}
-${isDevice ? html`<h2 id="matrix">Requests</h2>${entry.capabilitySets.map((caps) => requestMatrix(describeEntry(entry, caps), caps))}` : ''}
+${isDevice ? html`<h2 id="matrix">Requests</h2>${[...entry.capabilitySets].reverse().map((caps) => requestMatrix(describeEntry(entry, caps), caps))}` : ''}
 ${entry.name === 'vfio-device' ? dataTable(entry, entry.capabilitySets.at(-1)!) : ''}
 <h2 id="states">States</h2>
 ${regions.map((region) => statesTable(region, regions.length > 1))}
@@ -120,7 +129,8 @@ function regionDiagram(region: RegionDescription, named: boolean, isDevice: bool
   if (isDevice && region.states.length > 5) return html``;
   const drawing = stateDiagram(region, `Region ${region.name}`);
   const title = named ? html`<h3>Region <code>${region.name}</code></h3>` : '';
-  if (drawing === null) return html`${title}<p>It has ${region.states.length} states: too many to be drawn.</p>`;
+  if (drawing === null)
+    return html`${title}<p>It has ${region.states.length} states: too many to be drawn.</p>`;
   return html`${title}<figure>${scrolling(`Diagram of ${region.name}`, drawing)}</figure>`;
 }
 
@@ -128,8 +138,14 @@ function statesTable(region: RegionDescription, named: boolean): Html {
   return html`${named ? html`<h3>Region <code>${region.name}</code></h3>` : ''}${scrolling(
     `States of ${region.name}`,
     html`<table><thead><tr><th scope="col">state</th><th scope="col">what it is</th></tr></thead><tbody>
-${region.states.map(({ name, initial, description }) => html`<tr><td><code>${name}</code>${initial ? html` <small>initial</small>` : ''}</td><td>${description}</td></tr>
-`)}</tbody></table>`,
+${region.states.map(
+  ({
+    name,
+    initial,
+    description,
+  }) => html`<tr><td><code>${name}</code>${initial ? html` <small>initial</small>` : ''}</td><td>${description}</td></tr>
+`,
+)}</tbody></table>`,
   )}`;
 }
 
@@ -145,8 +161,14 @@ function arcsTable(region: RegionDescription, named: boolean): Html {
   return html`${named ? html`<h3>Region <code>${region.name}</code></h3>` : ''}${scrolling(
     `Arcs of ${region.name}`,
     html`<table class="arcs"><thead><tr><th scope="col">from</th><th scope="col">to</th><th scope="col">events</th></tr></thead><tbody>
-${[...rows.values()].map(({ from, to, events }) => html`<tr><td><code>${from}</code></td><td>${from === to ? html`<small>stays</small>` : html`<code>${to}</code>`}</td><td class="events">${[...new Set(events)].map((event) => html`<code>${event}</code> `)}</td></tr>
-`)}</tbody></table>`,
+${[...rows.values()].map(
+  ({
+    from,
+    to,
+    events,
+  }) => html`<tr><td><code>${from}</code></td><td>${from === to ? html`<small>stays</small>` : html`<code>${to}</code>`}</td><td class="events">${[...new Set(events)].map((event) => html`<code>${event}</code> `)}</td></tr>
+`,
+)}</tbody></table>`,
   )}`;
 }
 
@@ -155,7 +177,9 @@ function clausesTable(
   regions: readonly RegionDescription[],
   rules: readonly MachinePageRule[],
 ): Html {
-  const ids = new Set(regions.flatMap(({ states, arcs }) => [...states, ...arcs].map(({ clause }) => clause)));
+  const ids = new Set(
+    regions.flatMap(({ states, arcs }) => [...states, ...arcs].map(({ clause }) => clause)),
+  );
   const known = [...ids].filter((id): id is ClauseId => id in CLAUSES).sort();
   return scrolling(
     'Clauses',
@@ -192,8 +216,13 @@ data_fd that was given last. Nothing in a cell: the call cannot be made there.</
 ${scrolling(
   'Data in each state',
   html`<table><thead><tr><th scope="col">state</th><th scope="col">session</th>${DATA_CALLS.map(([call]) => html`<th scope="col"><code>${call}</code></th>`)}</tr></thead><tbody>
-${automaton.states.map(([state, session], index) => html`<tr><td><code>${state}</code></td><td>${session}</td>${DATA_CALLS.map(([, prefix]) => html`<td>${outcome(index, prefix).join(', ')}</td>`)}</tr>
-`)}</tbody></table>`,
+${automaton.states.map(
+  (
+    [state, session],
+    index,
+  ) => html`<tr><td><code>${state}</code></td><td>${session}</td>${DATA_CALLS.map(([, prefix]) => html`<td>${outcome(index, prefix).join(', ')}</td>`)}</tr>
+`,
+)}</tbody></table>`,
 )}`;
 }
 

@@ -1,6 +1,6 @@
 import { type CapabilitySet, capabilityNames } from '../../machines/index.js';
-import { MIG_STATES } from '../../uapi/vfio.js';
 import { type Html, html, scrolling } from '../../text/html.js';
+import { MIG_STATES } from '../../uapi/vfio.js';
 import { type MachineDescription, shortNames } from '../description.js';
 
 /**
@@ -29,7 +29,9 @@ export function requestMatrix(machine: MachineDescription, caps: CapabilitySet):
     html`<table class="matrix" data-caps="${set}">
 <caption>${set}: from the row's state, the states on the way to the column's</caption>
 <thead><tr><td></td>${MIG_STATES.map((to) => html`<th scope="col">${to}<br><small>${short.get(to)}</small></th>`)}</tr></thead>
-<tbody>${MIG_STATES.map((from) => html`<tr><th scope="row">${from}</th>${MIG_STATES.map((to) => cell(from, to))}</tr>
-`)}</tbody></table>`,
+<tbody>${MIG_STATES.map(
+      (from) => html`<tr><th scope="row">${from}</th>${MIG_STATES.map((to) => cell(from, to))}</tr>
+`,
+    )}</tbody></table>`,
   );
 }

@@ -28,8 +28,10 @@ export function migrationPages(recordings: readonly Recording[]): Page[] {
     title: 'Migrations',
     section: 'Migrations',
     body: html`<p>Whole migrations, drawn from what was recorded of them. None is drawn by hand.</p>
-<ul>${recordings.map(({ name, title, words }) => html`<li><a href="${linkTo(path, pathOf(name))}">${title}</a>: ${words}</li>
-`)}</ul>`,
+<ul>${recordings.map(
+      ({ name, title, words }) => html`<li><a href="${linkTo(path, pathOf(name))}">${title}</a>: ${words}</li>
+`,
+    )}</ul>`,
   };
   return [list, ...recordings.map(recordingPage)];
 }

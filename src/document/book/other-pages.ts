@@ -1,5 +1,5 @@
-import { html, scrolling } from '../../text/html.js';
 import type { Profile } from '../../machines/profiles.js';
+import { html, scrolling } from '../../text/html.js';
 import type { PageRule } from '../rule-page.js';
 import { linkTo, type Page, SECTION_PAGES, SECTIONS } from './page.js';
 import { type RuleFacts, rulePath } from './rule-pages.js';
@@ -22,8 +22,13 @@ export function implementationsPage(
 ${scrolling(
   'Known deviations',
   html`<table class="compare"><thead><tr><th scope="col">rule</th>${profiles.map(({ name, title }) => html`<th scope="col" title="${title}">${name}</th>`)}</tr></thead><tbody>
-${differing.map(({ id, title }) => html`<tr><th scope="row"><a href="${linkTo(path, rulePath(id))}">${id}</a><br><small>${title}</small></th>${profiles.map(({ deviations }) => html`<td>${deviations[id] ?? html`<span class="as-said">as the rule says</span>`}</td>`)}</tr>
-`)}</tbody></table>`,
+${differing.map(
+  ({
+    id,
+    title,
+  }) => html`<tr><th scope="row"><a href="${linkTo(path, rulePath(id))}">${id}</a><br><small>${title}</small></th>${profiles.map(({ deviations }) => html`<td>${deviations[id] ?? html`<span class="as-said">as the rule says</span>`}</td>`)}</tr>
+`,
+)}</tbody></table>`,
 )}
 <h2>Found in recordings</h2>
 <p>Each recording that comes with the package was judged when these pages were made. A VMM's or a driver's version is in the
@@ -31,8 +36,14 @@ name of the recording's folder.</p>
 ${scrolling(
   'Found in recordings',
   html`<table><thead><tr><th scope="col">rule</th><th scope="col">party</th><th scope="col">obligation</th><th scope="col">recordings</th></tr></thead><tbody>
-${found.map(({ id, party, title }) => html`<tr><th scope="row"><a href="${linkTo(path, rulePath(id))}">${id}</a></th><td>${party}</td><td>${title}</td><td>${facts.get(id)!.recordings.map((name) => html`<code>${name}</code> `)}</td></tr>
-`)}</tbody></table>`,
+${found.map(
+  ({
+    id,
+    party,
+    title,
+  }) => html`<tr><th scope="row"><a href="${linkTo(path, rulePath(id))}">${id}</a></th><td>${party}</td><td>${title}</td><td>${facts.get(id)!.recordings.map((name) => html`<code>${name}</code> `)}</td></tr>
+`,
+)}</tbody></table>`,
 )}`,
   };
 }
@@ -55,8 +66,12 @@ export function homePage(version: string): Page {
     body: html`<p class="lead">When a virtual machine moves with a passed-through or vDPA device, three parties keep one protocol: the vendor's
 kernel driver, the VMM, and the kernel between them. This book is made from the state machines and rules that
 <code>stopcopy</code> ${version} checks real runs with, so it says what the tool says.</p>
-<ul class="cards">${SECTIONS.map((section) => html`<li><a href="${SECTION_PAGES[section]}"><strong>${section}</strong><span>${ABOUT[section]}</span></a></li>
-`)}</ul>`,
+<ul class="cards">${SECTIONS.map(
+      (
+        section,
+      ) => html`<li><a href="${SECTION_PAGES[section]}"><strong>${section}</strong><span>${ABOUT[section]}</span></a></li>
+`,
+    )}</ul>`,
   };
 }
 
@@ -67,7 +82,9 @@ export function guidesPage(guides: readonly { readonly path: string; readonly ti
     path,
     title: 'Guides',
     section: 'Guides',
-    body: html`<ul>${guides.map((guide) => html`<li><a href="${linkTo(path, guide.path)}">${guide.title}</a></li>
-`)}</ul>`,
+    body: html`<ul>${guides.map(
+      (guide) => html`<li><a href="${linkTo(path, guide.path)}">${guide.title}</a></li>
+`,
+    )}</ul>`,
   };
 }

@@ -37,10 +37,22 @@ function listPage(rules: readonly PageRule[]): Page {
     body: html`<p>${rules.length} obligations, each with the party that it binds and the clause that it comes from. <em>must</em>:
 ${LEVELS.must}; <em>should</em>: ${LEVELS.should}; <em>note</em>: ${LEVELS.note}.</p>
 <nav class="toc" aria-label="Groups">${[...groups.keys()].map((group) => html`<a href="#${group}">${group}</a> `)}</nav>
-${[...groups].map(([group, members]) => html`<h2 id="${group}">${group}</h2>
-${scrolling(group, html`<table class="rules"><thead><tr><th scope="col">rule</th><th scope="col">level</th><th scope="col">party</th><th scope="col">obligation</th></tr></thead><tbody>
-${members.map(({ id, level, party, title }) => html`<tr><td><a href="${linkTo(path, rulePath(id))}">${id}</a></td><td><span class="level ${level}">${level}</span></td><td>${party}</td><td>${title}</td></tr>
-`)}</tbody></table>`)}`)}`,
+${[...groups].map(
+  ([group, members]) => html`<h2 id="${group}">${group}</h2>
+${scrolling(
+  group,
+  html`<table class="rules"><thead><tr><th scope="col">rule</th><th scope="col">level</th><th scope="col">party</th><th scope="col">obligation</th></tr></thead><tbody>
+${members.map(
+  ({
+    id,
+    level,
+    party,
+    title,
+  }) => html`<tr><td><a href="${linkTo(path, rulePath(id))}">${id}</a></td><td><span class="level ${level}">${level}</span></td><td>${party}</td><td>${title}</td></tr>
+`,
+)}</tbody></table>`,
+)}`,
+)}`,
   };
 }
 
@@ -75,7 +87,10 @@ ${seen(facts)}`,
 
 function example(events: readonly TraceEvent[]): Html {
   if (events.length === 0) return html`<p>(no event)</p>`;
-  return scrolling('Events', html`<ol class="events">${events.map((event) => html`<li><code>${eventLine(event)}</code></li>`)}</ol>`);
+  return scrolling(
+    'Events',
+    html`<ol class="events">${events.map((event) => html`<li><code>${eventLine(event)}</code></li>`)}</ol>`,
+  );
 }
 
 function seen(facts: RuleFacts | undefined): Html | string {

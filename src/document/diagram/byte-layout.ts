@@ -61,7 +61,8 @@ function linesOf(rows: readonly LayoutRow[], size: number, perLine: number): Lin
   let offset = 0;
   while (offset < size) {
     const whole = sorted.find(
-      (row) => row.offset <= offset && row.offset + row.size >= offset + 2 * perLine && row.size > 2 * perLine,
+      (row) =>
+        row.offset <= offset && row.offset + row.size >= offset + 2 * perLine && row.size > 2 * perLine,
     );
     if (whole !== undefined) {
       const to = Math.floor((whole.offset + whole.size) / perLine) * perLine;
@@ -99,7 +100,8 @@ ${pieces.map(({ row, from, to }) => {
   const folded = to - from > perLine;
   const x = GUTTER + (folded ? 0 : from - offset) * cell;
   const width = (folded ? perLine : to - from) * cell;
-  const name = row === null ? '' : folded ? `${row.name} (bytes ${from} to ${to - 1})` : labelIn(row, from, width);
+  const name =
+    row === null ? '' : folded ? `${row.name} (bytes ${from} to ${to - 1})` : labelIn(row, from, width);
   const words = row === null ? 'padding' : `${row.name}: ${row.type} at ${row.offset}, ${row.size} bytes`;
   return html`<g class="field${row === null ? ' padding' : ''}"${row === null ? '' : html` data-field="${row.name}" data-offset="${row.offset}"`}><title>${words}</title><rect x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${CELL - 4}"/>${name === '' ? '' : html`<text x="${px(x + width / 2)}" y="${px(y + 20)}" text-anchor="middle">${name}</text>`}</g>
 `;

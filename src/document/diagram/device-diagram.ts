@@ -1,7 +1,7 @@
+import { type CapabilitySet, capabilityNames, isRunning } from '../../machines/index.js';
 import { hasState, inPreCopy, inSavingGroup } from '../../machines/vfio-arcs.js';
-import { type CapabilitySet, isRunning } from '../../machines/index.js';
-import { MIG_STATES, type MigState } from '../../uapi/vfio.js';
 import { type Html, html } from '../../text/html.js';
+import { MIG_STATES, type MigState } from '../../uapi/vfio.js';
 import type { ArcDescription } from '../description.js';
 import { type Point, px, textWidth } from './box.js';
 
@@ -62,14 +62,15 @@ const GROUPS: readonly Group[] = [
  * @param arcs the arcs that are drawn
  */
 export function deviceDiagram(caps: CapabilitySet, arcs: readonly ArcDescription[], title: string): Html {
+  const marker = `arrow-${capabilityNames(caps).join('-')}`;
   const states = MIG_STATES.filter((state) => hasState(state, caps));
   const groups = GROUPS.map((group) => ({ group, members: states.filter(group.has) })).filter(
     ({ members }) => members.length > 0,
   );
   return html`<svg class="diagram" viewBox="0 0 ${SIZE.width} ${SIZE.height}" width="${SIZE.width}" height="${SIZE.height}" role="img" aria-label="${title}">
-<defs><marker id="arrow-${caps.p2p ? 'p' : ''}${caps.preCopy ? 'c' : ''}" class="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z"/></marker></defs>
+<defs><marker id="${marker}" class="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z"/></marker></defs>
 ${groups.map(({ group, members }) => frame(group, members))}
-${arcs.map((arc) => arrow(arc, `arrow-${caps.p2p ? 'p' : ''}${caps.preCopy ? 'c' : ''}`))}
+${arcs.map((arc) => arrow(arc, marker))}
 ${states.map((state) => box(state))}
 </svg>`;
 }
@@ -93,7 +94,9 @@ function frame({ name, className, pad, label }: Group, members: readonly MigStat
   const top = Math.min(...centers.map(({ y }) => y)) - BOX.height / 2 - pad.y;
   const bottom = Math.max(...centers.map(({ y }) => y)) + BOX.height / 2 + pad.y;
   const at = label === 'above' ? top - 5 : bottom + 15;
-  const x = className === 'p2p' ? (left + right) / 2 - textWidth(name, 11) / 2 : left + 8;
+  const wide = textWidth(name, 11);
+  // Each label stands where no other frame passes.
+  const x = { p2p: (left + right - wide) / 2, saving: right - wide - 8 }[className] ?? left + 8;
   const y = className === 'p2p' ? top + 11 : at;
   return html`<g class="group ${className}"><rect x="${px(left)}" y="${px(top)}" width="${px(right - left)}" height="${px(bottom - top)}" rx="14"/><text x="${px(x)}" y="${px(y)}">${name}</text></g>
 `;

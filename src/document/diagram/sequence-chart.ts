@@ -1,5 +1,5 @@
-import { bytes as bytesText } from '../../text/words.js';
 import { type Html, html } from '../../text/html.js';
+import { bytes as bytesText } from '../../text/words.js';
 import type { Lane, Sequence, Step } from '../sequence.js';
 import { cut, px, textWidth } from './box.js';
 
@@ -14,7 +14,13 @@ const SIZE = 11.5;
 export function sequenceChart({ lanes, steps }: Sequence, title: string): Html[] {
   const charts: Html[] = [];
   for (let at = 0; at < steps.length; at += ROWS)
-    charts.push(chart(lanes, steps.slice(at, at + ROWS), `${title}, steps ${at + 1} to ${Math.min(at + ROWS, steps.length)}`));
+    charts.push(
+      chart(
+        lanes,
+        steps.slice(at, at + ROWS),
+        `${title}, steps ${at + 1} to ${Math.min(at + ROWS, steps.length)}`,
+      ),
+    );
   return charts;
 }
 
