@@ -49,7 +49,7 @@ export function sequenceOf(events: readonly TraceEvent[], names: readonly string
   for (const event of events)
     for (const step of stepsOf(event, at)) {
       const last = steps.at(-1);
-      if (last !== undefined && sameStep(last, step)) {
+      if (left === 0 && last !== undefined && sameStep(last, step)) {
         last.times++;
         last.bytes += step.bytes;
       } else if (steps.length < MOST_STEPS) steps.push(step);
