@@ -114,8 +114,7 @@ function hostReport(engine: Engine, host: HostTracker): HostReport {
     : host.isDestination
       ? 'destination'
       : 'none';
-  const { statuses, runStates } = engine.measure.hostOf(host);
-  return { id: host.id, role, version: host.version, statuses, runStates };
+  return { id: host.id, role, version: host.version, ...engine.measure.hostOf(host) };
 }
 
 function overall(engine: Engine, devices: readonly DeviceReport[], broken: Owners): Verdict {

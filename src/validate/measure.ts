@@ -4,7 +4,8 @@ import type { MigState } from '../uapi/vfio.js';
 import type { DeviceTracker } from './device-tracker.js';
 import { getOrAdd } from './get-or-add.js';
 import type { Handler, HostTracker } from './host-tracker.js';
-import { MAX_MIGRATIONS, MAX_SPANS, type MigrationMeasurement, type Span } from './report.js';
+import { type Curve, MAX_MIGRATIONS, MAX_SPANS, type MigrationMeasurement, type Span } from './report.js';
+import { Series } from './series.js';
 
 /** What is measured of one device while the trace is read. */
 interface DeviceMeasure {
@@ -18,6 +19,11 @@ interface HostMeasure {
   statuses: Span[];
   runStates: Span[];
   current: Attempt | null;
+  readonly dirty: Series;
+  readonly pending: Series;
+  readonly moved: Series;
+  /** Bytes of device state that were moved so far. */
+  bytes: number;
 }
 
 /** The attempt under way. */
@@ -57,11 +63,17 @@ export class Measure {
       }
       case 'data_read': {
         const measure = this.#host(device.host);
-        return (event) => addBytes(measure, device, (event as EventOf<'data_read'>).result);
+        return (event) => {
+          addBytes(measure, device, (event as EventOf<'data_read'>).result);
+          move(measure, event as EventOf<'data_read'>);
+        };
       }
       case 'data_write': {
         const measure = this.#host(device.host);
-        return (event) => addWritten(measure, (event as EventOf<'data_write'>).result);
+        return (event) => {
+          addWritten(measure, (event as EventOf<'data_write'>).result);
+          move(measure, event as EventOf<'data_write'>);
+        };
       }
       default:
         return undefined;
@@ -83,10 +95,17 @@ export class Measure {
           if (measure.current) measure.current.switched = true;
         };
       case 'bitmap_sync':
-        return () => addRound(measure, 'syncs');
+        return (event) => {
+          addRound(measure, 'syncs');
+          const { dirtyPages, t } = event as EventOf<'bitmap_sync'>;
+          if (dirtyPages !== undefined) measure.dirty.add(t, dirtyPages);
+        };
       case 'query_pending':
         return (event) => {
-          if ((event as EventOf<'query_pending'>).exact) addRound(measure, 'exact');
+          const { exact, total, precopy, t } = event as EventOf<'query_pending'>;
+          if (exact) addRound(measure, 'exact');
+          const pending = total ?? precopy;
+          if (pending !== undefined) measure.pending.add(t, pending);
         };
       default:
         return undefined;
@@ -101,8 +120,10 @@ export class Measure {
     return this.#devices.get(device)?.times ?? {};
   }
 
-  hostOf(host: HostTracker): { statuses: Span[]; runStates: Span[] } {
-    return this.#host(host);
+  hostOf(host: HostTracker): { statuses: Span[]; runStates: Span[]; curves: Curve[] } {
+    const { statuses, runStates, dirty, pending, moved } = this.#host(host);
+    const curves = [dirty, pending, moved].flatMap((series) => series.curve() ?? []);
+    return { statuses, runStates, curves };
   }
 
   /** Attempts that the trace does not see the end of. */
@@ -168,8 +189,26 @@ export class Measure {
   }
 
   #host(host: HostTracker): HostMeasure {
-    return getOrAdd(this.#hosts, host, () => ({ statuses: [], runStates: [], current: null }));
+    return getOrAdd(this.#hosts, host, newHost);
   }
+}
+
+function newHost(): HostMeasure {
+  return {
+    statuses: [],
+    runStates: [],
+    current: null,
+    dirty: new Series('dirty pages', 'pages'),
+    pending: new Series('pending', 'bytes'),
+    moved: new Series('device state moved', 'bytes'),
+    bytes: 0,
+  };
+}
+
+function move(measure: HostMeasure, { result, t }: EventOf<'data_read'> | EventOf<'data_write'>): void {
+  if (result <= 0) return;
+  measure.bytes += result;
+  measure.moved.add(t, measure.bytes);
 }
 
 function addBytes({ current }: HostMeasure, device: DeviceTracker, bytes: number): void {

@@ -80,6 +80,13 @@ const host = z.strictObject({
   version: z.string().nullable(),
   statuses: z.array(span),
   runStates: z.array(span),
+  curves: z.array(
+    z.strictObject({
+      name: z.string(),
+      unit: z.enum(['bytes', 'pages']),
+      points: z.array(z.tuple([z.number(), z.number()])),
+    }),
+  ),
 });
 
 const events = { lines: count, decoded: count, ignored: count, malformed: count, unknown: tally };

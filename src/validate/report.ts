@@ -92,12 +92,21 @@ export interface MigrationMeasurement {
   rounds: number;
 }
 
+/** A quantity over time, thinned to some thousand points. Times in microseconds of the host's clock. */
+export interface Curve {
+  name: string;
+  unit: 'bytes' | 'pages';
+  points: [t: number, value: number][];
+}
+
 export interface HostReport {
   id: string;
   role: 'source' | 'destination' | 'both' | 'none';
   version: string | null;
   statuses: Span[];
   runStates: Span[];
+  /** Dirty pages, bytes that are pending, device state that was moved: what the input shows of them. */
+  curves: Curve[];
 }
 
 export interface InputReport {

@@ -11,6 +11,7 @@ import {
 } from '../../validate/reporters/index.js';
 import { wantsColor } from '../color.js';
 import { EXIT, EXIT_OF_VERDICT, UsageError } from '../exit.js';
+import { htmlParts } from '../html-parts.js';
 import { traceInputs } from '../inputs.js';
 import { complain, fileOutput, type Output, stdoutOutput } from '../output.js';
 import { packageVersion } from '../package.js';
@@ -114,12 +115,13 @@ async function judge(
 }
 
 async function writeReports(report: Report, targets: readonly Target[], flags: ValidateFlags): Promise<void> {
-  const quote = targets.some(({ name }) => name === 'people') && flags.quiet !== true;
+  const quote = targets.some(({ name }) => name === 'html' || (name === 'people' && flags.quiet !== true));
   const excerpts = quote ? await quotedLines(report) : new Map();
   for (const { name, file, output } of targets) {
     const render = await reporterNamed(name)!.load();
     const color = file === undefined && wantsColor(flags.color);
-    await output.write(render(report, reporterOptions(flags, excerpts, color)));
+    const page = name === 'html' ? { page: htmlParts() } : {};
+    await output.write(render(report, { ...reporterOptions(flags, excerpts, color), ...page }));
     output.close();
     if (name === 'github') await writeStepSummary(report);
   }

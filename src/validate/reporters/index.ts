@@ -1,6 +1,6 @@
 import type { Render } from './reporter.js';
 
-export type { Excerpts, Render, ReporterOptions, RuleInfo } from './reporter.js';
+export type { Excerpts, PageParts, Render, ReporterOptions, RuleInfo } from './reporter.js';
 
 /** A form of the report that can be asked for by name. */
 export interface ReporterEntry {
@@ -33,6 +33,11 @@ export const REPORTERS: readonly ReporterEntry[] = [
     name: 'perfetto',
     title: 'timeline for Perfetto and chrome://tracing',
     load: async () => (await import('./perfetto.js')).perfetto,
+  },
+  {
+    name: 'html',
+    title: 'a page with the timeline, for a browser, in one file',
+    load: async () => (await import('./html.js')).html,
   },
 ];
 

@@ -1,7 +1,5 @@
 import type { DeviceReport, Finding, HostReport, Report, Span } from '../report.js';
-
-/** Clocks that are further apart than this do not share their zero (wall clock and time since boot). */
-const SAME_CLOCK = 24 * 3600 * 1e6;
+import { type Clock, hostNames, makeClock } from './clock.js';
 
 /** Tracks of a host beside its devices, in the order in which a viewer lists them. */
 const HOST_TRACKS = { migration: 1, runState: 2, findings: 3 } as const;
@@ -23,12 +21,6 @@ export function* perfetto(report: Report): Generator<string> {
   const untimed = report.violations.filter((finding) => finding.t === null).length;
   const otherData = { verdict: report.verdict, reason: report.reason, findingsWithoutTime: untimed };
   yield `\n],"otherData":${JSON.stringify(otherData)}}\n`;
-}
-
-interface Clock {
-  /** First and last time of each host. */
-  readonly range: ReadonlyMap<string, { first: number; last: number }>;
-  base(host: string): number;
 }
 
 type TraceEvent = Record<string, unknown> & { ph: string; pid: number };
@@ -69,6 +61,9 @@ function* hostTracks(host: HostReport | undefined, pid: number, clock: Clock): G
     yield name('thread_name', pid, tid, title);
     yield* spanEvents(spans, { cat: title, id: `${host.id}/${title}`, pid, tid }, host.id, clock);
   }
+  for (const { name: title, unit, points } of host.curves)
+    for (const [t, value] of points)
+      yield { ph: 'C', name: title, pid, ts: t - clock.base(host.id), args: { [unit]: value } };
 }
 
 function* deviceTrack(device: DeviceReport, pid: number, tid: number, clock: Clock): Generator<TraceEvent> {
@@ -113,43 +108,4 @@ function instant(finding: Finding, pid: number, tid: number, clock: Clock): Trac
 
 function name(kind: 'process_name' | 'thread_name', pid: number, tid: number, text: string): TraceEvent {
   return { ph: 'M', name: kind, pid, tid, args: { name: text } };
-}
-
-function hostNames(report: Report): string[] {
-  return [
-    ...new Set([
-      ...report.hosts.map((host) => host.id),
-      ...report.devices.map((device) => device.host),
-      ...report.violations.map((finding) => finding.host),
-    ]),
-  ];
-}
-
-function makeClock(report: Report): Clock {
-  const range = new Map<string, { first: number; last: number }>();
-  const see = (host: string, t: number | null) => {
-    if (t === null) return;
-    const seen = range.get(host);
-    if (seen === undefined) range.set(host, { first: t, last: t });
-    else {
-      seen.first = Math.min(seen.first, t);
-      seen.last = Math.max(seen.last, t);
-    }
-  };
-  const seeSpans = (host: string, spans: readonly Span[]) => {
-    for (const { start, end } of spans) {
-      see(host, start);
-      see(host, end);
-    }
-  };
-  for (const host of report.hosts) {
-    seeSpans(host.id, host.statuses);
-    seeSpans(host.id, host.runStates);
-  }
-  for (const device of report.devices) seeSpans(device.host, device.states);
-  for (const finding of report.violations) see(finding.host, finding.t);
-  const firsts = [...range.values()].map(({ first }) => first);
-  const common = firsts.length > 0 ? Math.min(...firsts) : 0;
-  const shared = firsts.every((first) => first - common <= SAME_CLOCK);
-  return { range, base: (host) => (shared ? common : (range.get(host)?.first ?? common)) };
 }

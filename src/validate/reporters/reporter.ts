@@ -34,6 +34,15 @@ export interface ReporterOptions {
   readonly quiet: boolean;
   /** Lines around the findings, as far as they could be read. */
   readonly excerpts: Excerpts;
+  /** Style and scripts of the HTML report; other forms need none. */
+  readonly page?: PageParts;
+}
+
+/** What the HTML report brings with it, since it may load nothing. */
+export interface PageParts {
+  readonly style: string;
+  /** Scripts, each a module of its own. */
+  readonly scripts: readonly string[];
 }
 
 /** A form of the report: chunks of text in order. Long forms are generators, so nothing holds them whole. */
