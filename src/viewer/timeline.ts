@@ -7,6 +7,8 @@ const HEIGHT = { status: 24, run: 24, device: 26, curve: 44 } as const;
 const GAP = 5;
 const AXIS = 22;
 const NARROWEST = 420;
+/** Bars below this are columns of colour. */
+const NARROW = 8;
 /** Most pixels of lanes on paper. */
 const MOST_PRINTED = 4000;
 /** The closest that can be looked at, in microseconds. */
@@ -17,6 +19,8 @@ type Pattern = 'plain' | 'rising' | 'falling' | 'level' | 'cross' | 'dots';
 
 interface Look {
   readonly color: string;
+  /** The same as a pixel of an image. */
+  readonly pixel: number;
   readonly pattern: Pattern;
 }
 
@@ -41,6 +45,11 @@ class Timeline {
   #frame = 0;
   #selected = -1;
   #whole = false;
+  #scale = 1;
+  /** Width of the canvas as it was drawn last: to ask the page for it would have it laid out anew. */
+  #wide = 0;
+  /** Width of a character. */
+  #character = 7;
 
   constructor(
     readonly data: PageData,
@@ -208,7 +217,7 @@ class Timeline {
   }
 
   #label(): number {
-    return this.canvas.clientWidth < NARROWEST ? 0 : LABEL;
+    return this.#wide < NARROWEST ? 0 : LABEL;
   }
 
   /** What a lane takes; where there is no room beside it, its name stands above it. */
@@ -221,7 +230,7 @@ class Timeline {
   }
 
   #width(): number {
-    return Math.max(1, this.canvas.clientWidth - this.#label() - 8);
+    return Math.max(1, this.#wide - this.#label() - 8);
   }
 
   #top(place: number): number {
@@ -230,28 +239,32 @@ class Timeline {
 
   #print(on: boolean): void {
     this.#whole = on;
-    this.#tiles.clear();
-    this.#looks.clear();
+    this.#forget();
     this.#paint();
   }
 
   #restyle(): void {
-    this.#looks.clear();
-    this.#tiles.clear();
+    this.#forget();
     this.draw();
   }
 
+  /** Colours are looked up anew. */
+  #forget(): void {
+    styles.clear();
+    this.#looks.clear();
+    this.#tiles.clear();
+  }
+
   #paint(): void {
+    this.#wide = this.box.clientWidth;
     const height = this.#top(this.#lanes.length);
     this.box.style.setProperty('--height', `${height}px`);
     const visible = Math.min(height, this.#whole ? MOST_PRINTED : this.box.clientHeight);
-    const scale = devicePixelRatio || 1;
     const width = this.box.clientWidth;
-    this.canvas.style.height = `${visible}px`;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(visible * scale);
-    this.#context.setTransform(scale, 0, 0, scale, 0, 0);
+    this.#wide = width;
+    this.#resize(width, visible);
     this.#context.font = `12px ${style('--mono')}`;
+    this.#character = this.#context.measureText('M').width;
     this.#axis(width, visible);
     const top = this.#whole ? 0 : this.box.scrollTop;
     let y = AXIS - top;
@@ -261,6 +274,17 @@ class Timeline {
       y += this.#height(lane);
     }
     this.#head(width);
+  }
+
+  /** A canvas that gets a size, even the same, has to be made anew. */
+  #resize(width: number, height: number): void {
+    const scale = devicePixelRatio || 1;
+    const size = { width: Math.round(width * scale), height: Math.round(height * scale) };
+    this.canvas.style.height = `${height}px`;
+    if (this.canvas.width !== size.width) this.canvas.width = size.width;
+    if (this.canvas.height !== size.height) this.canvas.height = size.height;
+    this.#scale = scale;
+    this.#context.setTransform(scale, 0, 0, scale, 0, 0);
   }
 
   /** Lines of the time axis, over the whole height. */
@@ -320,47 +344,68 @@ class Timeline {
     }
     context.fillStyle = style(data.kind === 'device' ? '--ink' : '--soft');
     const room = label > 0 ? label - 12 : this.#width() - (data.kind === 'curve' ? 120 : 4);
-    context.fillText(fitting(context, text, room), 2, label > 0 ? y + height / 2 : y - this.#lead() / 2);
+    context.fillText(
+      fitting(text, room, this.#character),
+      2,
+      label > 0 ? y + height / 2 : y - this.#lead() / 2,
+    );
   }
 
-  /** Bars; where many fall into one column of the screen the first of them stands for all. */
+  /** Bars. Those that are too narrow for a border are painted as columns of an image: there may be very many. */
   #spans(spans: readonly number[], y: number, height: number): void {
-    const context = this.#context;
-    const right = this.#label() + this.#width();
+    const [left, right] = [this.#label(), this.#label() + this.#width()];
+    const columns = new Uint32Array(Math.ceil(this.#width() * this.#scale));
+    const wide: { name: string; x: number; width: number }[] = [];
     let index = Math.max(0, spanAt(spans, this.#from));
     while (index < spans.length && spans[index + 1]! <= this.#to) {
       const name = this.data.names[spans[index]!]!;
-      const x = Math.max(this.#label(), this.#x(spans[index + 1]!));
+      const x = Math.max(left, this.#x(spans[index + 1]!));
       const end = Math.min(right, this.#x(spans[index + 2]!));
-      const width = Math.max(1, end - x);
-      if (end >= this.#label()) {
-        const look = this.#look(name);
-        context.fillStyle = look.color;
-        context.fillRect(x, y, width, height);
-        if (width >= 4) {
-          context.fillStyle = this.#tile(look);
-          context.fillRect(x, y, width, height);
-          context.strokeStyle = style('--ink');
-          context.lineWidth = 0.5;
-          context.strokeRect(x + 0.25, y + 0.25, width - 0.5, height - 0.5);
-        }
-        if (width > 34) this.#caption(name, x, y, width, height);
+      if (end - x >= NARROW) wide.push({ name, x, width: end - x });
+      else if (end >= left) {
+        const first = Math.floor((x - left) * this.#scale);
+        columns.fill(
+          this.#look(name).pixel,
+          first,
+          Math.max(first + 1, Math.round((end - left) * this.#scale)),
+        );
       }
-      const next = spanAfter(
-        spans,
-        index,
-        this.#from + ((Math.floor(x) + 1 - this.#label()) / this.#width()) * (this.#to - this.#from),
-      );
-      index = width <= 1.5 ? Math.max(index + 3, next) : index + 3;
+      // What begins in the same column of the screen is not to be seen.
+      const next = this.#from + ((Math.floor(x) + 1 - left) / this.#width()) * (this.#to - this.#from);
+      index = end - x <= 1 ? Math.max(index + 3, spanAt(spans, next)) : index + 3;
     }
+    this.#columns(columns, left, y, height);
+    for (const { name, x, width } of wide) this.#bar(name, x, y, width, height);
+  }
+
+  #columns(columns: Uint32Array, left: number, y: number, height: number): void {
+    if (!columns.some((pixel) => pixel !== 0)) return;
+    const rows = Math.round(height * this.#scale);
+    const image = new ImageData(columns.length, rows);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let row = 0; row < rows; row++) pixels.set(columns, row * columns.length);
+    this.#context.putImageData(image, Math.round(left * this.#scale), Math.round(y * this.#scale));
+  }
+
+  #bar(name: string, x: number, y: number, width: number, height: number): void {
+    const context = this.#context;
+    const look = this.#look(name);
+    context.fillStyle = look.color;
+    context.fillRect(x, y, width, height);
+    context.fillStyle = this.#tile(look);
+    context.fillRect(x, y, width, height);
+    context.strokeStyle = style('--ink');
+    context.lineWidth = 0.5;
+    context.strokeRect(x + 0.25, y + 0.25, width - 0.5, height - 0.5);
+    if (width > 34) this.#caption(name, x, y, width, height);
   }
 
   /** The name, on a ground of its own so that the pattern does not run through it. */
   #caption(name: string, x: number, y: number, width: number, height: number): void {
     const context = this.#context;
-    const text = fitting(context, name, width - 10);
+    const text = fitting(name, width - 10, this.#character);
     if (text.length < 3 && text !== name) return;
-    const wide = context.measureText(text).width;
+    const wide = text.length * this.#character;
     context.fillStyle = style('--paper');
     context.fillRect(x + 4, y + height / 2 - 8, wide + 6, 16);
     context.fillStyle = style('--ink');
@@ -430,7 +475,7 @@ class Timeline {
       '--other',
       'plain' as const,
     ];
-    const look = { color: style(color), pattern };
+    const look = { color: style(color), pixel: pixelOf(this.#context, style(color)), pattern };
     this.#looks.set(name, look);
     return look;
   }
@@ -446,6 +491,13 @@ class Timeline {
     this.#tiles.set(pattern, tile);
     return tile;
   }
+}
+
+/** A colour as the canvas keeps pixels: red in the lowest byte. */
+function pixelOf(context: CanvasRenderingContext2D, color: string): number {
+  context.fillStyle = color;
+  const rgb = Number.parseInt(String(context.fillStyle).slice(1, 7), 16);
+  return (0xff000000 | ((rgb & 0xff) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
 }
 
 function strokes(pattern: Pattern): HTMLCanvasElement {
@@ -467,9 +519,15 @@ function strokes(pattern: Pattern): HTMLCanvasElement {
   return tile;
 }
 
-/** A custom property of the page. */
+/** Custom properties of the page, as long as it looks the same: to ask for one is slow. */
+const styles = new Map<string, string>();
+
 function style(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const known = styles.get(name);
+  if (known !== undefined) return known;
+  const value = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  styles.set(name, value);
+  return value;
 }
 
 /** Place of the last span that begins at or before a time; -1 when there is none. */
@@ -483,15 +541,10 @@ function spanAt(spans: readonly number[], t: number): number {
   return 3 * (low - 1);
 }
 
-/** Place of the span that holds a time, at or behind another one. */
-function spanAfter(spans: readonly number[], from: number, t: number): number {
-  return Math.max(from, spanAt(spans, t));
-}
-
-function fitting(context: CanvasRenderingContext2D, text: string, width: number): string {
-  if (context.measureText(text).width <= width) return text;
-  const each = context.measureText('M').width;
-  return `${text.slice(0, Math.max(1, Math.floor(width / each) - 1))}…`;
+/** A text cut to a width; all characters of the font have the same. */
+function fitting(text: string, width: number, character: number): string {
+  if (text.length * character <= width) return text;
+  return `${text.slice(0, Math.max(1, Math.floor(width / character) - 1))}…`;
 }
 
 /** A time or a duration, from microseconds. */

@@ -67,8 +67,18 @@ export function sampleReport(): Report {
           { name: 'active', start: 1_200_000, end: null },
         ],
         runStates: [{ name: 'running', start: 900_000, end: 2_500_000 }],
+        curves: [
+          {
+            name: 'dirty pages',
+            unit: 'pages',
+            points: [
+              [1_000_000, 10],
+              [2_000_000, 4],
+            ],
+          },
+        ],
       },
-      { id: 'dst', role: 'destination', version: null, statuses: [], runStates: [] },
+      { id: 'dst', role: 'destination', version: null, statuses: [], runStates: [], curves: [] },
     ],
     violations: [
       finding(),

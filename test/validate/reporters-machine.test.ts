@@ -239,6 +239,15 @@ describe('perfetto', () => {
     expect(Math.min(...traceEvents.flatMap(({ ts }) => ts ?? []))).toBe(0);
   });
 
+  it('has the curves as counters', async () => {
+    const { traceEvents } = await parsed(sampleReport());
+    const counters = traceEvents.filter(({ ph }) => ph === 'C');
+    expect(counters.map(({ name, ts, args }) => [name, ts, args])).toEqual([
+      ['dirty pages', 100_000, { pages: 10 }],
+      ['dirty pages', 1_100_000, { pages: 4 }],
+    ]);
+  });
+
   it('aligns hosts whose clocks do not share their zero', async () => {
     const report = sampleReport();
     report.hosts[1]!.statuses = [{ name: 'active', start: 1.7e15, end: 1.7e15 + 5 }];

@@ -1,3 +1,4 @@
+import { clean } from '../../text/words.js';
 import type { Report, Span } from '../report.js';
 import { type Clock, hostNames, makeClock } from './clock.js';
 
@@ -38,8 +39,9 @@ export function pageData(report: Report): PageData {
   const names = new Map<string, number>();
   const lanes = hostNames(report).flatMap((host) => lanesOf(report, host, clock, names));
   return {
-    names: [...names.keys()],
-    lanes,
+    names: [...names.keys()].map(clean),
+    // A name from a trace may turn the direction of what is drawn behind it.
+    lanes: lanes.map((lane) => ({ ...lane, title: clean(lane.title), host: clean(lane.host) })),
     marks: marksOf(report, clock, lanes),
     end: Math.max(1, ...[...clock.range].map(([host, { last }]) => last - clock.base(host))),
   };
