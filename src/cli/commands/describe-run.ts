@@ -1,7 +1,7 @@
 import { describeMachine } from '../../document/describe.js';
 import type { MachineDescription } from '../../document/description.js';
 import { table } from '../../document/table.js';
-import { MACHINES } from '../../machines/index.js';
+import { MACHINES, type Machine, machineNamed } from '../../machines/index.js';
 import { jsonText } from '../../text/json.js';
 import { appendNames } from '../arguments.js';
 import { capabilitiesNamed } from '../capabilities.js';
@@ -33,11 +33,9 @@ export async function runDescribe(name: string | undefined, flags: DescribeFlags
       `unknown machine '${name}'${didYouMean(name, names)}; there are ${names.join(', ')}`,
     );
   }
-  const machine = describeMachine(
-    viewed(name, flags.view),
-    capabilitiesNamed(appendNames(flags.caps ?? ALL_CAPABILITIES, [])),
-  );
-  await print(await drawn(machine, format));
+  const caps = capabilitiesNamed(appendNames(flags.caps ?? ALL_CAPABILITIES, []));
+  const view = viewed(name, flags.view);
+  await print(await drawn(describeMachine(view, caps), machineNamed(view)!.make(caps), format));
 }
 
 function viewed(name: string, view: DescribeFlags['view']): string {
@@ -50,6 +48,7 @@ function viewed(name: string, view: DescribeFlags['view']): string {
 
 async function drawn(
   machine: MachineDescription,
+  chart: Machine,
   format: DescribeFlags['format'],
 ): Promise<Iterable<string> | string> {
   switch (format) {
@@ -59,6 +58,16 @@ async function drawn(
       return (await import('../../document/mermaid.js')).machineMermaid(machine);
     case 'dot':
       return (await import('../../document/dot.js')).machineDot(machine);
+    case 'plantuml':
+      return (await import('../../document/plantuml.js')).machinePlantUml(machine);
+    case 'stately':
+      return (await import('../../document/stately.js')).machineStately(chart);
+    case 'c-header':
+      return (await import('../../document/c-header.js')).machineCHeader(chart, machine);
+    case 'rvgen':
+      return (await import('../../document/rvgen.js')).machineRvgen(chart);
+    case 'csv':
+      return (await import('../../document/csv.js')).machineCsv(machine);
     case 'scxml':
       return (await import('../../document/scxml.js')).machineScxml(machine);
     default:

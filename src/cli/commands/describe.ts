@@ -1,7 +1,21 @@
 import { type Command, Option } from 'commander';
 
+export const FORMATS = [
+  'text',
+  'json',
+  'mermaid',
+  'dot',
+  'plantuml',
+  'scxml',
+  'stately',
+  'c-header',
+  'rvgen',
+  'csv',
+  'json-schema',
+] as const;
+
 export interface DescribeFlags {
-  format: 'text' | 'json' | 'mermaid' | 'dot' | 'scxml' | 'json-schema';
+  format: (typeof FORMATS)[number];
   json?: boolean;
   caps?: string;
   view: 'requested' | 'arcs';
@@ -11,6 +25,10 @@ const HELP = `
 Without MACHINE it lists the machines. "events" stands for the vocabulary of traces, which has the
 one format json-schema.
 
+Formats: text, json (data of our own), mermaid, dot (Graphviz), plantuml, scxml (W3C), stately (JSON
+that Stately's editor and createMachine of XState take), c-header (the table of next states), rvgen (the
+dialect of DOT of the kernel's runtime verification), csv (the matrix of requests, or the arcs).
+
 Capabilities: stop-copy (always there), p2p, pre-copy. The default is all of them.
 
 Examples:
@@ -18,6 +36,7 @@ Examples:
   stopcopy describe vfio-device --caps p2p,pre-copy --format json
   stopcopy describe vfio-device --view arcs --format mermaid
   stopcopy describe vfio-device --format dot | dot -Tsvg > device.svg
+  stopcopy describe dma-logging --format c-header > dma_logging.h
   stopcopy describe events --format json-schema`;
 
 /** Adds `stopcopy describe`. */
@@ -26,11 +45,7 @@ export function addDescribe(program: Command): void {
     .command('describe')
     .description('print a state machine of the protocol as a table, diagram or data')
     .argument('[machine]', 'name of the machine, or events')
-    .addOption(
-      new Option('--format <format>', 'form of the description')
-        .choices(['text', 'json', 'mermaid', 'dot', 'scxml', 'json-schema'])
-        .default('text'),
-    )
+    .addOption(new Option('--format <format>', 'form of the description').choices(FORMATS).default('text'))
     .option('--json', 'the same as --format json')
     .option('--caps <names>', 'capabilities of the device, with commas between')
     .addOption(
