@@ -24,6 +24,9 @@ const MAIN = [
   'formats/e810-image-b.html',
   'implementations.html',
   'guides/index.html',
+  'guides/how-migration-works.html',
+  'guides/check-your-driver.html',
+  'guides/coverage.html',
 ];
 
 /** A sheet of A4 between its margins. */

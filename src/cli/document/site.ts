@@ -1,6 +1,6 @@
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { linkTo, type Page, SECTION_PAGES, SECTIONS, wordsOf } from '../../document/book/index.js';
 import { escapeHtml } from '../../text/html.js';
 import { UsageError } from '../exit.js';
@@ -14,18 +14,30 @@ export interface Guide {
   readonly markdown: string;
 }
 
-/** The guides of the package. */
+/** Documents beside the guides that are pages of the book too: they are linked from there. */
+const DOCUMENTS = [
+  'docs/explore.md',
+  'docs/learn.md',
+  'docs/exec-target.md',
+  'docs/coverage.md',
+  'docs/mutants.md',
+  'CONTRIBUTING.md',
+];
+
+/** The guides of the package, and the documents that they lead to. */
 export function guides(): Guide[] {
-  const folder = packagePath('docs/guides');
-  return readdirSync(folder)
+  const own = readdirSync(packagePath('docs/guides'))
     .filter((file) => file.endsWith('.md'))
     .sort()
-    .map((file) => {
-      const markdown = readFileSync(join(folder, file), 'utf8');
-      const title = /^# (.+)$/m.exec(markdown)?.[1] ?? file;
-      return { path: `guides/${file.replace(/\.md$/, '.html')}`, title, markdown };
-    });
+    .map((file) => `docs/guides/${file}`);
+  return [...own, ...DOCUMENTS.filter((file) => existsSync(packagePath(file)))].map((file) => {
+    const markdown = readFileSync(packagePath(file), 'utf8');
+    const title = /^# (.+)$/m.exec(markdown)?.[1] ?? file;
+    return { path: pathOfGuide(file), title: title.replaceAll('`', ''), markdown };
+  });
 }
+
+const pathOfGuide = (file: string): string => `guides/${basename(file, '.md').toLowerCase()}.html`;
 
 /** What a page looks like to the site generator. */
 interface Data {
@@ -44,6 +56,7 @@ export async function writeSite(
   output: string,
 ): Promise<void> {
   const Eleventy = await loadEleventy();
+  const paths = new Set(handbook.map(({ path }) => path));
   mkdirSync(output, { recursive: true });
   const site = new Eleventy(packagePath('docs/theme'), output, {
     quietMode: true,
@@ -51,13 +64,14 @@ export async function writeSite(
     source: 'script',
     config: (config) => {
       config.setQuietMode(true);
+      config.amendLibrary('md', scrollByThemselves);
       config.addTemplate('_includes/page.11ty.js', (data) =>
         shell(data as unknown as Data & { content: string }),
       );
       for (const page of pages)
         config.addTemplate(templateName(page.path), () => page.body.text, dataOf(page));
       for (const guide of handbook)
-        config.addTemplate(`${guide.path.replace(/\.html$/, '')}.md`, forBook(guide.markdown), {
+        config.addTemplate(`${guide.path.replace(/\.html$/, '')}.md`, forBook(guide.markdown, paths), {
           ...dataOf({ ...guide, section: 'Guides' }),
           templateEngineOverride: 'md',
         });
@@ -74,12 +88,22 @@ function dataOf({ path, title, section }: Pick<Page, 'path' | 'title' | 'section
   return { title, path, section, permalink: path, layout: 'page.11ty.js' };
 }
 
-/** A guide without its title, which the page has, and with links to pages instead of files. */
-function forBook(markdown: string): string {
+/**
+ * A guide as the book has it: without its title, which the page has; the command of a quoted output above it; and links
+ * to files that are pages lead to them, those to other files are their text.
+ */
+function forBook(markdown: string, pages: ReadonlySet<string>): string {
   return markdown
     .replace(/^# .+\n/m, '')
+    .replace(/<!-- (?:not run: .*?|(stopcopy .*?)) -->\n+```(\w*)\n/g, (_, command, language) =>
+      command === undefined ? `\`\`\`${language}\n` : `\`\`\`${language}\n$ ${command}\n`,
+    )
     .replace(/<!--[\s\S]*?-->\n?/g, '')
-    .replace(/\]\(([\w-]+)\.md(#[\w-]+)?\)/g, (_, name, anchor) => `](${name}.html${anchor ?? ''})`);
+    .replace(/\[([^\]]+)\]\((?!https?:|#)([^)#]+)(#[\w-]+)?\)/g, (whole, text, target, anchor = '') => {
+      if (target.endsWith('.html')) return whole;
+      const page = pathOfGuide(target);
+      return pages.has(page) ? `[${text}](${basename(page)}${anchor})` : text;
+    });
 }
 
 /** The page around what a page says. */
@@ -142,8 +166,24 @@ function writeAssets(pages: readonly Page[], handbook: readonly Guide[], output:
   writeFileSync(join(output, 'search-pages.js'), `window.stopcopyPages = ${text};\n`);
 }
 
+/** What is used of markdown-it. */
+interface Markdown {
+  readonly renderer: {
+    readonly rules: Record<string, ((...parts: readonly unknown[]) => string) | undefined>;
+  };
+}
+
+/** Tables and blocks of code scroll by themselves, by keyboard too, as on all other pages. */
+function scrollByThemselves({ renderer: { rules } }: Markdown): void {
+  const { fence } = rules;
+  rules.fence = (...parts) => fence!(...parts).replace('<pre', '<pre tabindex="0"');
+  rules.table_open = () => '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>\n';
+  rules.table_close = () => '</table></div>\n';
+}
+
 interface Config {
   setQuietMode(quiet: boolean): void;
+  amendLibrary(name: string, change: (library: Markdown) => void): void;
   addTemplate(
     path: string,
     content: string | ((data: Readonly<Record<string, unknown>>) => string),
