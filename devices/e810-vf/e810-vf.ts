@@ -24,6 +24,7 @@ import { PublishedA, PublishedB } from './published-personality.js';
 import { UapiPersonality } from './uapi-personality.js';
 import { newVfState, type VfState } from './vf-state.js';
 
+/** How a VF is made: its generation, personality, queues, and what it offers. */
 export interface E810VfOptions {
   /** As traces and reports spell it, such as `0000:3b:01.0`. */
   name: string;
@@ -49,6 +50,7 @@ export interface E810VfOptions {
 const BAR0 = 0;
 const BAR0_SIZE = E810_VF_FUNCTION.bars[BAR0].size;
 
+/** An E810 VF behind the migration uAPI: registers, queues, mailbox and traffic, which migrate in generation A or B. */
 export class E810Vf extends MigratableDevice {
   /** All that the VF is, but for its config space. */
   readonly state: VfState;

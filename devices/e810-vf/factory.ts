@@ -15,6 +15,7 @@ export interface E810VfRates {
   readonly descriptorsPerTick?: number;
 }
 
+/** What the VFs of a factory have in common. */
 export interface E810VfFactoryOptions
   extends Omit<E810VfOptions, 'name' | 'environment'>,
     Pick<IavfOptions, 'ringLength' | 'patience' | 'churn'> {

@@ -28,7 +28,10 @@ export interface ExtensionA {
 
 const ONCE = ['VF_INFO', 'RSS', 'STATS', 'VF_STATE', 'END'] as const satisfies readonly RecordName[];
 
-/** @throws RangeError naming the field whose value does not fit */
+/**
+ * The extension as bytes, little endian, as it stands behind an image of generation A.
+ * @throws RangeError naming the field whose value does not fit
+ */
 export function encodeExtensionA(extension: ExtensionA): Uint8Array {
   const records = [
     encodeRecord('VF_INFO', extension.vfInfo),

@@ -19,6 +19,7 @@ const concluded = { certainty: 'concluded' } as const;
 /** Elements of the arrays by queue. */
 export const A_QUEUES = 256;
 
+/** The head of an image of generation A: every field at its offset. */
 export const IMAGE_A_FIELDS = [
   { name: 'magic', offset: 0, type: 'u32', hex: true, meaning: '0xE8000001, as generation B', ...concluded },
   { name: 'version', offset: 4, type: 'u32', meaning: '1, as generation B', ...concluded },

@@ -282,7 +282,9 @@ export const B_RECORD_FIELDS = [
   { name: 'type', offset: 0, type: 'u16', meaning: 'type of the record', ...read },
   { name: 'len', offset: 2, type: 'u16', meaning: 'bytes of data, a multiple of 4', ...read },
 ] as const satisfies readonly LayoutField[];
+/** Bytes of type and length in front of a record. */
 export const B_RECORD_HEADER = layoutSize(B_RECORD_FIELDS);
+/** Bytes to which records of generation B are padded. */
 export const B_ALIGNMENT = 4;
 
 /** Bytes of a record's data before padding, with so many elements of its tail. */

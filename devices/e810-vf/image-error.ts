@@ -60,6 +60,7 @@ export function imageErrorOf(call: () => unknown): ImageError | null {
 
 /** What both generations have in common, and the only thing: the reason why each must know the other. */
 export const IMAGE_MAGIC = 0xe8000001;
+/** The version that images of both generations have. */
 export const IMAGE_VERSION = 1;
 
 /** Size of the file that carries an image, and what MIG_DATA_SIZE reports for both generations. */

@@ -76,5 +76,7 @@ export const A_EXTENSION_FIELDS = [
   { name: 'magic', offset: 0, type: 'u32', hex: true, meaning: '"E8XT"', ...own },
   { name: 'size', offset: 4, type: 'u32', meaning: 'bytes of the records', ...own },
 ] as const satisfies readonly LayoutField[];
+/** The magic number of the extension: "E8XT" in memory. */
 export const A_EXTENSION_MAGIC = 0x54583845;
+/** Bytes of the head of the extension. */
 export const A_EXTENSION_HEADER = layoutSize(A_EXTENSION_FIELDS);

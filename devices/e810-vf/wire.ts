@@ -35,6 +35,7 @@ export interface WireState {
   fromVf: FlowFromVf[];
 }
 
+/** How the wire of a VF behaves. */
 export interface WireOptions extends TrafficPlan {
   /** Frames that the peer sends in a tick; default 4. */
   readonly framesPerTick?: number;

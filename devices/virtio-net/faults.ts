@@ -6,7 +6,10 @@ import { ORDER_FAULTS } from './faults-order.js';
 /** All faults of the network device. */
 export const NET_FAULTS: readonly NetFault[] = [...LOG_FAULTS, ...ORDER_FAULTS];
 
-/** @throws RangeError when no fault is called so; the message names those there are */
+/**
+ * The fault of virtio-net with this name.
+ * @throws RangeError when none is called so; the message names those there are
+ */
 export function netFaultNamed(name: string): NetFault {
   const fault = NET_FAULTS.find((each) => each.name === name);
   if (fault) return fault;

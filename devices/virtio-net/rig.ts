@@ -8,17 +8,20 @@ import { RigRandom } from './rig-random.js';
 import { runVdpaRig } from './rig-vdpa.js';
 import type { NetWireCounts } from './wire.js';
 
+/** Something that the rig found wrong, in words. */
 export interface RigProblem {
   readonly kind: RigProblemKind;
   readonly text: string;
 }
 
+/** What a run of the rig is made from; the same seed gives the same run. */
 export interface RigOptions {
   readonly seed: number;
   readonly face: VhostInterface;
   readonly fault?: NetFault;
 }
 
+/** A run of the rig: its plan, what happened, and what was wrong. */
 export interface RigResult {
   readonly plan: RigPlan;
   readonly events: readonly TraceEvent[];

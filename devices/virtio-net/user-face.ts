@@ -29,6 +29,7 @@ import { rarpAnnouncement } from './wire.js';
 
 const { ACCESS_PLATFORM, RING_PACKED, NET_GUEST_ANNOUNCE } = VIRTIO_FEATURES;
 
+/** Features that virtio-net offers over vhost-user. */
 export const USER_FEATURES: bigint =
   NET_FEATURES |
   featureBits(RING_PACKED, NET_GUEST_ANNOUNCE, VHOST_FEATURES.LOG_ALL, VHOST_USER_F_PROTOCOL_FEATURES);

@@ -24,6 +24,7 @@ import type { Ring } from './ring.js';
 const { ACCESS_PLATFORM, NET_CTRL_VQ } = VIRTIO_FEATURES;
 const { DRIVER_OK, FEATURES_OK } = VIRTIO_STATUS;
 
+/** Features that virtio-net offers as a vDPA device. */
 export const VDPA_FEATURES: bigint =
   NET_FEATURES |
   featureBits(
@@ -36,6 +37,7 @@ export const VDPA_FEATURES: bigint =
     VIRTIO_FEATURES.NET_STATUS,
   );
 
+/** Back-end features that virtio-net offers as a vDPA device. */
 export const VDPA_BACKEND_FEATURES: bigint = featureBits(
   VHOST_BACKEND_FEATURES.IOTLB_MSG_V2,
   VHOST_BACKEND_FEATURES.IOTLB_BATCH,

@@ -1,6 +1,7 @@
 /** Name and version of the JSON that `stopcopy describe MACHINE --format json` prints. */
 export const DESCRIPTION_SCHEMA = 'stopcopy-machine-1';
 
+/** A state of a machine, as drawings and tables have it. */
 export interface StateDescription {
   readonly name: string;
   /** Whether the machine, or the region the state is in, starts here. */
@@ -11,6 +12,7 @@ export interface StateDescription {
   readonly clause: string;
 }
 
+/** An arc of a machine, as drawings and tables have it. */
 export interface ArcDescription {
   readonly from: string;
   readonly to: string;

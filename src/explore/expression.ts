@@ -23,6 +23,7 @@ const make =
   (op: Operator) =>
   (...of: readonly Expression[]): Expression => ({ op, of });
 
+/** 1 where it is 0, else 0. */
 export const not = (of: Expression): Expression => ({ op: 'not', of: [of] });
 /** All of them; 1 for none. */
 export const and = (...of: readonly Expression[]): Expression =>
@@ -32,16 +33,27 @@ export const or = (...of: readonly Expression[]): Expression =>
   of.length === 0 ? 0 : of.length === 1 ? of[0]! : { op: 'or', of };
 /** `a` implies `b`. */
 export const implies = (a: Expression, b: Expression): Expression => or(not(a), b);
+/** 1 where both are equal, else 0. */
 export const eq = (a: Expression, b: Expression): Expression => ({ op: '==', of: [a, b] });
+/** 1 where both differ, else 0. */
 export const ne = (a: Expression, b: Expression): Expression => ({ op: '!=', of: [a, b] });
+/** 1 where the first is smaller than the second, else 0. */
 export const lt = (a: Expression, b: Expression): Expression => ({ op: '<', of: [a, b] });
+/** 1 where the first is not greater than the second, else 0. */
 export const le = (a: Expression, b: Expression): Expression => ({ op: '<=', of: [a, b] });
+/** 1 where the first is greater than the second, else 0. */
 export const gt = (a: Expression, b: Expression): Expression => lt(b, a);
+/** 1 where the first is not smaller than the second, else 0. */
 export const ge = (a: Expression, b: Expression): Expression => le(b, a);
+/** The sum of both. */
 export const plus = make('+');
+/** The first without the second. */
 export const minus = (a: Expression, b: Expression): Expression => ({ op: '-', of: [a, b] });
+/** The smaller of both. */
 export const min = make('min');
+/** The greater of both. */
 export const max = make('max');
+/** The second where the first is not 0, else the third. */
 export const either = (condition: Expression, then: Expression, otherwise: Expression): Expression => ({
   op: 'if',
   of: [condition, then, otherwise],

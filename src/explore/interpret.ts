@@ -13,6 +13,7 @@ export interface ModelState {
   readonly values: Readonly<Record<string, number>>;
 }
 
+/** The state in which every run of the model begins. */
 export function initialState(model: Model): ModelState {
   return {
     components: Object.fromEntries(

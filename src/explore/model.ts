@@ -73,16 +73,19 @@ export interface Action {
   readonly events: readonly TraceEvent[];
 }
 
+/** A component that moves with an action, and the event that it takes. */
 export interface Sync {
   readonly component: string;
   readonly event: string;
 }
 
+/** A variable, and what it is after the action: computed from the state before. */
 export interface Assignment {
   readonly variable: string;
   readonly to: Expression;
 }
 
+/** What a sequence chart draws of an action. */
 export interface ChartArrow {
   readonly from: string;
   /** Undefined: a note at `from`. */
@@ -112,6 +115,7 @@ export type Property = { readonly id: string; readonly words: string } & (
     }
 );
 
+/** What a property asks of states, or of runs. */
 export type PropertyKind = Property['kind'];
 
 /** Members that can be exchanged: parallel lists of names of their components and variables. */

@@ -21,6 +21,7 @@ export interface Exploration {
   readonly statistics: Statistics;
 }
 
+/** `unknown`: a bound ended the search before it was clear. */
 export type Verdict = 'holds' | 'violated' | 'unknown';
 
 /** Why a search ended before its end. */
@@ -37,6 +38,7 @@ export interface Bounds {
   readonly symmetry: boolean;
 }
 
+/** What a search cost. */
 export interface Statistics {
   readonly seconds: number;
   /** Bytes of states and table at the end, divided by the states. */
@@ -46,6 +48,7 @@ export interface Statistics {
   readonly workers: number;
 }
 
+/** What a search says of one property. */
 export interface PropertyResult {
   readonly id: string;
   readonly kind: PropertyKind;

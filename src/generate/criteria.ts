@@ -17,6 +17,7 @@ export interface CriterionEntry {
   make(context: GenerateContext): Made;
 }
 
+/** What a suite can be asked to cover, by name. */
 export const CRITERIA = [
   {
     name: 'states',
@@ -84,6 +85,7 @@ export const CRITERIA = [
   },
 ] as const satisfies readonly CriterionEntry[];
 
+/** A criterion of coverage, and how cases for it are made. */
 export type Criterion = (typeof CRITERIA)[number]['name'];
 
 /** The names of all criteria. */

@@ -9,6 +9,7 @@ import { type Criterion, type CriterionEntry, criterionNamed } from './criteria.
 /** The machine that describes a device under test. */
 export const MODEL = 'vfio-device';
 
+/** What a suite is made from. */
 export interface GenerateOptions {
   readonly capabilities: CapabilitySet;
   readonly coverage: readonly Criterion[];

@@ -41,7 +41,9 @@ export const statsSchema = z.strictObject(one);
 
 const printedSchema = z.strictObject({ ...one, capabilitySets: z.array(statsSchema).optional() });
 
+/** What `generate --stats --json` prints. */
 export type Stats = z.output<typeof statsSchema>;
+/** What one criterion costs. */
 export type CriterionStats = Stats['criteria'][number];
 
 /**

@@ -106,6 +106,7 @@ const INPUTS: readonly Input[] = [
   input('logging', 'LOG_STOP', { do: 'log_stop' }),
 ];
 
+/** Which inputs words are made of. */
 export interface AlphabetOptions {
   /** Default: requests only. */
   readonly groups?: readonly InputGroup[];

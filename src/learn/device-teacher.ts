@@ -24,6 +24,7 @@ import { type Answer, LostError, type Situation, type Teacher } from './teacher.
 export const FRESH_STARTS = ['reset', 'open'] as const;
 export type FreshStart = (typeof FRESH_STARTS)[number];
 
+/** How a device is asked. */
 export interface DeviceTeacherOptions extends AlphabetWishes {
   /** Default: `reset` where the device offers it. */
   readonly fresh?: FreshStart;

@@ -17,6 +17,7 @@ export interface LearnProgress {
   readonly examination: { readonly done: number; readonly words: number } | null;
 }
 
+/** Bounds of learning, and who hears of it. */
 export interface LearnOptions extends ExamineOptions, Limits {
   /**
    * Words, by names of inputs, that a hypothesis makes suspicious, such as those behind which it differs from the

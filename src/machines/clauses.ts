@@ -221,6 +221,7 @@ const TEXTS = {
   ...DIRTY_LOG_CLAUSES,
 } as const satisfies Record<string, readonly [string, string]>;
 
+/** The name of a clause, such as `uapi/stop-copy`. */
 export type ClauseId = keyof typeof TEXTS;
 
 /** All clauses by id. */

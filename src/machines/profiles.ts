@@ -15,6 +15,7 @@ const FLAG_IGNORED = 'the log flag of a ring is not looked at: its used part is 
 const PAYLOAD_UNMARKED = 'LOG_ALL is offered, and the payload of packets for the guest is never marked';
 const ZERO_AT_TEMPORARY_END = 'reads at the temporary end of PRE_COPY data give 0';
 
+/** Every implementation whose deviations are known. */
 export const PROFILES: readonly Profile[] = [
   {
     name: 'libvfio-user',

@@ -17,6 +17,7 @@ import {
   transition,
 } from 'xstate';
 
+/** A machine of XState. */
 export type Machine = AnyStateMachine;
 export { createMachine, stateIn };
 

@@ -5,6 +5,7 @@ import type { Prerequisite } from './requirements.js';
 /** Version of the JSON that `stopcopy migrate --json` prints. */
 export const MIGRATE_SCHEMA = 'stopcopy-migrate-1';
 
+/** How a migration has ended; `ambiguous`: nobody can know from here where the VM runs. */
 export type Outcome = 'completed' | 'cancelled' | 'failed' | 'ambiguous';
 
 /** Where the VM runs after a migration, as far as the reporter can know. */

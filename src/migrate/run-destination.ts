@@ -7,6 +7,7 @@ import type { MigrationParameters } from './parameters.js';
 import type { DestinationReport } from './report.js';
 import type { VirtualMachine } from './virtual-machine.js';
 
+/** What the destination of a migration is made from. */
 export interface RunDestinationOptions {
   readonly vm: VirtualMachine;
   readonly incoming: MigrationUri;

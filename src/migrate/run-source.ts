@@ -7,6 +7,7 @@ import type { Prerequisite } from './requirements.js';
 import { SourceMigration } from './source.js';
 import type { VirtualMachine } from './virtual-machine.js';
 
+/** What the source of a migration is made from. */
 export interface RunSourceOptions {
   readonly vm: VirtualMachine;
   readonly to: MigrationUri;

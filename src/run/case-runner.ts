@@ -11,6 +11,7 @@ import { type PlannedStep, planOf } from './plan.js';
 import { lacking, misfit, reasonToSkip } from './requirements.js';
 import { callWords } from './words.js';
 
+/** How cases are run on a device. */
 export interface CaseRunnerOptions {
   /** Longest time of one call, in milliseconds; default 30000. */
   readonly timeout?: number;

@@ -1,6 +1,7 @@
 import { clean, hanging, list, number, type Paint, painter, plural } from '../text/words.js';
 import type { TestFailure, TestReport, TestVerdict } from './report.js';
 
+/** How a report is told to people. */
 export interface PeopleOptions {
   readonly color: boolean;
   /** The command line that runs one case again. */

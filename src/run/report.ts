@@ -43,6 +43,7 @@ export interface KnownDeviation {
   readonly words: string;
 }
 
+/** A case that was not run, and why. */
 export interface SkippedCase {
   readonly case: string;
   readonly reason: string;

@@ -39,6 +39,7 @@ export interface DeviceFacts {
   readonly scenarios: readonly string[];
 }
 
+/** How a suite is run, and who hears of it. */
 export interface RunOptions {
   readonly target: Target;
   /** The suite, or what makes it for the device. */
@@ -60,6 +61,7 @@ export interface RunOptions {
   progress?(done: number, total: number, failures: number): void;
 }
 
+/** What came of a run: its report, and the events that were recorded. */
 export interface RunResult {
   readonly report: TestReport;
   /** The same findings as the validator's reporters take them. */

@@ -28,6 +28,7 @@ type PlainCommand =
   | 'POSTCOPY_RESUME'
   | 'SWITCHOVER_START';
 
+/** Pages that the destination is to forget: first byte and length in the block. */
 export interface DiscardRange {
   start: bigint;
   length: bigint;

@@ -10,6 +10,7 @@ export interface VmDescription {
   devices: DeviceDescription[];
 }
 
+/** A device as the vmdescription behind a stream tells it. */
 export interface DeviceDescription {
   /** The section's idstr. */
   name: string;
@@ -23,6 +24,7 @@ export interface DeviceDescription {
   subsections: SubsectionDescription[];
 }
 
+/** A subsection as the vmdescription tells it. */
 export interface SubsectionDescription {
   name: string;
   version: number;

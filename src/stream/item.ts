@@ -84,6 +84,7 @@ export interface BlockItem {
   mapped?: MappedBlock;
 }
 
+/** A block of RAM in a mapped-ram file: where its bitmap and its pages stand. */
 export interface MappedBlock {
   pageSize: number;
   /** Offsets in the file; both 0 when the block is shared memory and left out. */

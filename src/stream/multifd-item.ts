@@ -39,6 +39,7 @@ export interface MultifdDeviceItem {
   size: number;
 }
 
+/** What VFIO says of a device-state packet. */
 export interface VfioPacket {
   index: number;
   /** The packet holds the config state and has the highest index. */

@@ -15,6 +15,7 @@ import type { StreamSink } from './item.js';
 import { readSection, sectionType } from './section-reader.js';
 import { StepsRunner } from './steps-runner.js';
 
+/** How a stream is read, and within which bounds. */
 export interface ReaderOptions extends BodyParsers {
   /**
    * Target page size. Default: what the stream tells before its first page (configuration, POSTCOPY_ADVISE,

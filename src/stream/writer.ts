@@ -19,6 +19,7 @@ import type {
 import { type ByteSink, Output } from './output.js';
 import { RamWriter } from './ram-writer.js';
 
+/** What a written stream looks like. */
 export interface WriterOptions {
   /** Target page size; default 4096, or what the configuration says. */
   pageSize?: number;

@@ -17,6 +17,7 @@ export interface Covered {
  */
 export const COVERAGE_MEASURES = ['states', 'arcs', 'requests', 'pairs', 'rules'] as const;
 export type CoverageMeasure = (typeof COVERAGE_MEASURES)[number];
+/** What a suite covers of what it was asked for. */
 export type Coverage = Readonly<Record<CoverageMeasure, Covered>>;
 
 /** A step, and the outcome that it had or is planned to have. */

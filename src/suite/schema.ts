@@ -111,6 +111,7 @@ export const caseSchema = z.strictObject({
   steps: z.array(stepSchema).min(1),
 });
 
+/** The JSON of a suite; a test holds it equal to the type. */
 export const suiteSchema = z.strictObject({
   schema: z.literal(SUITE_SCHEMA),
   model: z.string(),

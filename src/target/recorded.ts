@@ -4,6 +4,7 @@ import type { BitmapRange, DirtyBitmap } from '../uapi/dirty-bitmap.js';
 import { type MigState, migStateOf } from '../uapi/vfio.js';
 import type { IovaRange, PrecopyBytes } from '../uapi/vfio-structs.js';
 
+/** Where recorded events go, and what they are called. */
 export interface RecorderOptions {
   /** The host of the events: the process that uses the device. Two sides of a migration need two names. */
   host: string;

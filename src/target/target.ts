@@ -7,6 +7,7 @@ export class TargetError extends Error {
   override readonly name = 'TargetError';
 }
 
+/** How a target's device is opened. */
 export interface OpenOptions {
   /** Hears of each DMA write of the device, where the interface shows them; bytes. */
   dmaWrite?(iova: number, length: number): void;

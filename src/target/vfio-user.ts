@@ -14,6 +14,7 @@ import {
 } from '../vfio-user/index.js';
 import { type OpenOptions, type Target, TargetError } from './target.js';
 
+/** How a vfio-user server is spoken to. */
 export interface VfioUserTargetOptions {
   /** Default: the specification; the URI's `?dialect=` says otherwise. */
   readonly dialect?: Dialect;

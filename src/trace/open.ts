@@ -15,6 +15,7 @@ export interface TraceInput {
   format?: string;
 }
 
+/** Who gets the events of an input, and hears how far it is. */
 export interface ReadOptions {
   emit(event: TraceEvent): void;
   wants?: ReadonlySet<EventKind>;

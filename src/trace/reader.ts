@@ -83,6 +83,7 @@ export class InputError extends Error {
   override readonly name = 'InputError';
 }
 
+/** Counts of an input of which nothing was read yet. */
 export function newCounts(): ParseCounts {
   return { lines: 0, decoded: 0, ignored: 0, malformed: 0, unknown: new Map() };
 }

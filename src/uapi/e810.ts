@@ -122,6 +122,7 @@ export const E810_MAILBOX_OPCODE = { SEND_MSG_TO_PF: 0x0801, SEND_MSG_TO_VF: 0x0
 /** `retval` of a descriptor with ERR; numbers from memory. */
 export const E810_MAILBOX_RETVAL = { OK: 0, E2BIG: 7, EFAULT: 11, EINVAL: 14 } as const;
 
+/** Bounds of the mailbox's queues and buffers. */
 export const E810_MAILBOX_LIMITS = {
   /** Descriptors and bytes of a buffer, as iavf has them. */
   usualLength: 32,

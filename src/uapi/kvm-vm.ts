@@ -5,6 +5,7 @@
 import { KVM_EXIT_DIRTY_RING_FULL } from './kvm.js';
 import { struct } from './struct.js';
 
+/** Request numbers of KVM's ioctls (`_IO` and its kind of `include/uapi/linux/kvm.h`). */
 export const KVM_IOCTLS = {
   KVM_GET_API_VERSION: 0x0000ae00,
   KVM_CREATE_VM: 0x0000ae01,

@@ -32,6 +32,7 @@ export const PCI_STATUS_CAP_LIST = 0x10;
 /** Low bits of a base address register. */
 export const PCI_BAR = { IO: 0x1, MEM_64: 0x4, PREFETCH: 0x8, MEM_FLAGS: 0xf } as const;
 
+/** Ids of PCI capabilities (`PCI_CAP_ID_*`). */
 export const PCI_CAPABILITIES = { EXPRESS: 0x10, MSIX: 0x11 } as const;
 
 /** Offsets in the MSI-X capability, and its size in bytes. */

@@ -9,6 +9,7 @@ import { struct, type ValueOf } from './struct.js';
 
 /** `QEVM`, the first four bytes. */
 export const STREAM_MAGIC = 0x5145564d;
+/** The version behind the magic of a stream (`QEMU_VM_FILE_VERSION`). */
 export const STREAM_VERSION = 3;
 
 /** The byte that each part of a stream begins with (`QEMU_VM_*`). */
@@ -97,6 +98,7 @@ export const CONFIGURATION_SUBSECTIONS = {
 
 /** The header of a block in a mapped-ram file (`MappedRamHeader`, packed): a version, then this. */
 export const MAPPED_RAM_VERSION = 1;
+/** The header of a block in a mapped-ram file, big endian. */
 export const MappedRamHeader = struct('MappedRamHeader', {
   page_size: 'u64',
   bitmap_offset: 'u64',
@@ -112,6 +114,7 @@ export function mappedRamBitmapBytes(usedLength: number, pageSize: number): numb
 
 /** First bytes and version of every multifd packet (`MULTIFD_MAGIC`, `MULTIFD_VERSION`). */
 export const MULTIFD_MAGIC = 0x11223344;
+/** The version in each multifd packet. */
 export const MULTIFD_VERSION = 1;
 
 /** What a channel begins with (`MultiFDInit_t`). */
@@ -134,6 +137,7 @@ export const MULTIFD_FLAGS = {
   QATZIP: 0x20,
   DEVICE_STATE: 0x40,
 } as const;
+/** The bits of a packet's flags that tell how its pages are compressed. */
 export const MULTIFD_COMPRESSION_MASK = 0x3e;
 
 /** What every packet begins with (`MultiFDPacketHdr_t`). */
@@ -172,6 +176,7 @@ export const MultifdDevicePacket = struct('MultiFDPacketDeviceState_t', {
 
 /** What VFIO puts into a device-state packet (`VFIODeviceStatePacket`); the data follow. */
 export const VfioDevicePacket = struct('VFIODeviceStatePacket', { version: 'u32', idx: 'u32', flags: 'u32' });
+/** The version of VFIO's head in a device-state packet. */
 export const VFIO_DEVICE_PACKET_VERSION = 0;
 /** Flag of the packet with the config state, which has the highest index. */
 export const VFIO_DEVICE_PACKET_CONFIG = 1;
@@ -179,6 +184,7 @@ export const VFIO_DEVICE_PACKET_CONFIG = 1;
 export const VFIO_DEVICE_PACKET_BAD_INDEX = 0xffff_ffff;
 
 export type MultifdInitValue = ValueOf<typeof MultifdInit>;
+/** The decoded head of a packet with RAM pages. */
 export type MultifdRamPacketValue = ValueOf<typeof MultifdRamPacket>;
 
 /** Messages of the destination to the source, on the return path (`MIG_RP_MSG_*`); u16 type, u16 length, payload. */

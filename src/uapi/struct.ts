@@ -22,6 +22,7 @@ export type Fields = Readonly<Record<string, FieldType>>;
 /** The decoded form of a struct. */
 export type StructValue<F extends Fields> = { [K in keyof F]: FieldValue<F[K]> };
 
+/** How a struct is read. */
 export interface CodecOptions {
   /** Byte order; default `little`, the host order of x86 and arm64. */
   order?: 'little' | 'big';

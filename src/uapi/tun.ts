@@ -4,6 +4,7 @@
  */
 import { struct } from './struct.js';
 
+/** Request numbers of the ioctls of /dev/net/tun. */
 export const TUN_IOCTLS = { TUNSETIFF: 0x400454ca, TUNSETVNETHDRSZ: 0x400454d8 } as const;
 
 /** Flags of TUNSETIFF: frames, without a head of tun's own, with a virtio-net header. */
@@ -11,6 +12,7 @@ export const TUN_FLAGS = { IFF_TAP: 0x0002, IFF_NO_PI: 0x1000, IFF_VNET_HDR: 0x4
 
 /** Ioctls of any socket on an interface. */
 export const INTERFACE_IOCTLS = { SIOCGIFFLAGS: 0x8913, SIOCSIFFLAGS: 0x8914, SIOCGIFINDEX: 0x8933 } as const;
+/** Flag of an interface that is up. */
 export const IFF_UP = 1;
 
 /** Bytes of an interface's name, the zero behind it included (`IFNAMSIZ`). */

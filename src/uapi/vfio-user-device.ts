@@ -26,6 +26,7 @@ export const VfioUserDmaUnmap = struct('vfio_user_dma_unmap', {
   size: 'u64',
 });
 
+/** Flags of DMA_UNMAP. */
 export const VFIO_USER_UNMAP_FLAGS = { DIRTY_BITMAP: 1, ALL: 2 } as const;
 
 /** `size` bytes of bitmap follow in a reply. */
@@ -39,6 +40,7 @@ export const VfioUserDeviceInfo = struct('vfio_user_device_info', {
   num_irqs: 'u32',
 });
 
+/** Flags of DEVICE_GET_INFO. */
 export const VFIO_USER_DEVICE_FLAGS = { RESET: 1, PCI: 2 } as const;
 
 /** DEVICE_GET_REGION_INFO, in the request and in the reply. */
@@ -51,6 +53,7 @@ export const VfioUserRegionInfo = struct('vfio_user_region_info', {
   offset: 'u64',
 });
 
+/** Flags of DEVICE_GET_REGION_INFO. */
 export const VFIO_USER_REGION_FLAGS = { READ: 1, WRITE: 2, MMAP: 4, CAPS: 8 } as const;
 
 /** DEVICE_GET_REGION_IO_FDS; its array follows. */
@@ -69,6 +72,7 @@ export const VfioUserIrqInfo = struct('vfio_user_irq_info', {
   count: 'u32',
 });
 
+/** Flags of DEVICE_GET_IRQ_INFO. */
 export const VFIO_USER_IRQ_FLAGS = { EVENTFD: 1, MASKABLE: 2, AUTOMASKED: 4, NORESIZE: 8 } as const;
 
 /** DEVICE_SET_IRQS; a byte for each interrupt follows with DATA_BOOL. */

@@ -36,6 +36,7 @@ export const VirtchnlVfResource = flexible(
   'num_vsis',
 );
 
+/** A Tx queue in CONFIG_VSI_QUEUES. */
 export const VirtchnlTxqInfo = struct('virtchnl_txq_info', {
   vsi_id: 'u16',
   queue_id: 'u16',
@@ -45,6 +46,7 @@ export const VirtchnlTxqInfo = struct('virtchnl_txq_info', {
   dma_headwb_addr: 'u64',
 });
 
+/** An Rx queue in CONFIG_VSI_QUEUES. */
 export const VirtchnlRxqInfo = struct('virtchnl_rxq_info', {
   vsi_id: 'u16',
   queue_id: 'u16',
@@ -82,6 +84,7 @@ export const VirtchnlVectorMap = struct('virtchnl_vector_map', {
   txitr_idx: 'u16',
 });
 
+/** Payload of CONFIG_IRQ_MAP: a head, then a map for each vector. */
 export const VirtchnlIrqMap = flexible(
   struct('virtchnl_irq_map_info', { num_vectors: 'u16' }),
   VirtchnlVectorMap,
@@ -96,18 +99,21 @@ export const VirtchnlQueueSelect = struct('virtchnl_queue_select', {
   tx_queues: 'u32',
 });
 
+/** Payload of ADD_ETH_ADDR and DEL_ETH_ADDR: a head, then addresses. */
 export const VirtchnlEtherAddrList = flexible(
   struct('virtchnl_ether_addr_list', { vsi_id: 'u16', num_elements: 'u16' }),
   struct('virtchnl_ether_addr', { addr: { bytes: 6 }, type: 'u8', pad: 'u8' }),
   'num_elements',
 );
 
+/** Payload of ADD_VLAN and DEL_VLAN: a head, then VLAN ids. */
 export const VirtchnlVlanFilterList = flexible(
   struct('virtchnl_vlan_filter_list', { vsi_id: 'u16', num_elements: 'u16' }),
   struct('virtchnl_vlan_id', { vlan_id: 'u16' }),
   'num_elements',
 );
 
+/** Payload of CONFIG_PROMISCUOUS_MODE. */
 export const VirtchnlPromiscInfo = struct('virtchnl_promisc_info', { vsi_id: 'u16', flags: 'u16' });
 
 /** Reply to GET_STATS, `struct virtchnl_eth_stats`. */
@@ -135,18 +141,21 @@ export const VirtchnlPfEvent = struct('virtchnl_pf_event', {
   severity: 's32',
 });
 
+/** Payload of CONFIG_RSS_KEY: a head, then the bytes of the key. */
 export const VirtchnlRssKey = flexible(
   struct('virtchnl_rss_key', { vsi_id: 'u16', key_len: 'u16' }),
   struct('virtchnl_rss_key_byte', { key: 'u8' }),
   'key_len',
 );
 
+/** Payload of CONFIG_RSS_LUT: a head, then the entries. */
 export const VirtchnlRssLut = flexible(
   struct('virtchnl_rss_lut', { vsi_id: 'u16', lut_entries: 'u16' }),
   struct('virtchnl_rss_lut_entry', { lut: 'u8' }),
   'lut_entries',
 );
 
+/** Payload of CONFIG_RSS_HFUNC. */
 export const VirtchnlRssHfunc = struct('virtchnl_rss_hfunc', {
   vsi_id: 'u16',
   reserved: 'u16',
@@ -204,5 +213,7 @@ export const VirtchnlVlanSetting = struct('virtchnl_vlan_setting', {
 });
 
 export type VirtchnlEthStatsValue = ValueOf<typeof VirtchnlEthStats>;
+/** A Tx queue, decoded. */
 export type VirtchnlTxqInfoValue = ValueOf<typeof VirtchnlTxqInfo>;
+/** An Rx queue, decoded. */
 export type VirtchnlRxqInfoValue = ValueOf<typeof VirtchnlRxqInfo>;

@@ -142,6 +142,7 @@ export const VIRTCHNL_EVENTS = {
   RESET_IMPENDING: 2,
   PF_DRIVER_CLOSE: 3,
 } as const;
+/** How severe an event of the PF is. */
 export const VIRTCHNL_SEVERITY = { INFO: 0, CERTAIN_DOOM: 255 } as const;
 
 /**

@@ -12,6 +12,7 @@ import type { Report } from './report.js';
 
 export type { Report } from './report.js';
 
+/** How traces are judged, and who hears of it. */
 export interface ValidateOptions {
   /** Name of a profile: deviations that it is known for become notes. The default is that of the format, if any. */
   profile?: string | undefined;

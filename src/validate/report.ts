@@ -5,6 +5,7 @@ import type { MigState } from '../uapi/vfio.js';
 /** Name and version of the JSON that `stopcopy validate --json` prints. */
 export const REPORT_SCHEMA = 'stopcopy-validate-1';
 
+/** `inconclusive`: nothing relevant was seen, or too little of it. */
 export type Verdict = 'conformant' | 'violation' | 'inconclusive';
 export type { Party };
 /** `must`: the text binds. `should`: the text recommends. `note`: known behaviour; never changes a verdict. */
@@ -49,6 +50,7 @@ export interface Span {
 /** What a device is when it is none of VFIO. */
 export type OtherDevice = 'vhost' | 'vhost-user' | 'vdpa' | 'dirty-log';
 
+/** What is said of one device of a host. */
 export interface DeviceReport {
   id: string;
   host: string;
@@ -99,6 +101,7 @@ export interface Curve {
   points: [t: number, value: number][];
 }
 
+/** What is said of one host: a process with devices. */
 export interface HostReport {
   id: string;
   role: 'source' | 'destination' | 'both' | 'none';
@@ -109,6 +112,7 @@ export interface HostReport {
   curves: Curve[];
 }
 
+/** What was read of one input. */
 export interface InputReport {
   file: string;
   format: string;
@@ -120,6 +124,7 @@ export interface InputReport {
   remarks: string[];
 }
 
+/** What `validate --json` prints. */
 export interface Report {
   schema: typeof REPORT_SCHEMA;
   verdict: Verdict;

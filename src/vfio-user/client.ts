@@ -35,6 +35,7 @@ const NONE = new Uint8Array();
 /** An address from here on is not exact as a number; nothing is mapped there. */
 const END = 1n << 53n;
 
+/** How a client speaks to its server. */
 export interface ClientOptions {
   /** Default: the specification. */
   readonly dialect?: Dialect;

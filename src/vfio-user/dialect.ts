@@ -28,6 +28,7 @@ export interface Dialect {
   readonly logsWithoutFds: boolean;
 }
 
+/** The dialects of vfio-user: the specification first, then those of implementations. */
 export const DIALECTS: readonly Dialect[] = [
   {
     name: 'specification',
@@ -57,7 +58,10 @@ export const DIALECTS: readonly Dialect[] = [
   },
 ];
 
-export const [SPECIFICATION, LIBVFIO_USER] = DIALECTS as readonly [Dialect, Dialect];
+/** The dialect of the specification. */
+export const SPECIFICATION: Dialect = DIALECTS[0]!;
+/** What libvfio-user does otherwise, and servers built on it. */
+export const LIBVFIO_USER: Dialect = DIALECTS[1]!;
 
 /** The dialect with this name, or undefined. */
 export function dialectNamed(name: string): Dialect | undefined {

@@ -44,6 +44,7 @@ export interface ServedDevice {
   attach?(dma: ServerDma | null): void;
 }
 
+/** What a server serves, and within which bounds. */
 export interface ServerOptions {
   /** Default: the specification. */
   readonly dialect?: Dialect;

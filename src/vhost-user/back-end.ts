@@ -13,6 +13,7 @@ import {
   type VhostUserMessage,
 } from './messages.js';
 
+/** What a back end offers, and who does its work. */
 export interface BackEndOptions {
   /** The answer to GET_QUEUE_NUM; the default is the device's queues. Network devices count pairs. */
   readonly queueNum?: number;

@@ -36,6 +36,7 @@ import {
 import { StateTransfer } from './state-transfer.js';
 import { VringEvents } from './vring-events.js';
 
+/** How a front end speaks to its back end. */
 export interface FrontEndOptions {
   /** As traces and reports spell it; the default is the path. */
   readonly name?: string;

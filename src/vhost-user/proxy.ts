@@ -3,6 +3,7 @@ import { SCM_MAX_FD } from '../linux/index.js';
 import { DeviceError } from '../uapi/device.js';
 import { closeFds, VhostUserConnection } from './connection.js';
 
+/** From the front end to the back end, or back. */
 export type ProxyDirection = 'f2b' | 'b2f';
 
 /** Who hears what a proxy passes on. It is called after a message has gone on, and must not wait. */
@@ -13,6 +14,7 @@ export interface ProxyTap {
   closed(side: 'front' | 'back'): void;
 }
 
+/** Between whom a proxy stands, and who listens. */
 export interface ProxyOptions {
   readonly tap?: ProxyTap;
   /** Ends it. */

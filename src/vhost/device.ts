@@ -10,6 +10,7 @@ import { VdpaSession } from './vdpa-session.js';
 import { usedIndexOf, type VhostRing, type VirtioState } from './virtio-state.js';
 import type { VmmEvent } from './vmm-event.js';
 
+/** What a vhost device is made from. */
 export interface VhostDeviceOptions {
   readonly backend: VhostBackend;
   /** Guest memory. */

@@ -10,6 +10,7 @@ import type {
   VringAddresses,
 } from '../uapi/vhost-backend.js';
 
+/** Where recorded events go, and what they are called. */
 export interface BackendRecorderOptions {
   /** The host of the events: the process that drives the back end. */
   readonly host: string;

@@ -34,6 +34,7 @@ export interface QueueParts {
   readonly used: number;
 }
 
+/** Features that change how a queue is worked. */
 export interface QueueFeatures {
   /** VIRTIO_F_EVENT_IDX. */
   readonly eventIdx: boolean;
@@ -76,6 +77,7 @@ export interface DeviceQueue {
   setNotification(on: boolean): void;
 }
 
+/** How the device's side of a queue works. */
 export interface DeviceQueueOptions extends QueueOptions {
   /** Where it goes on, as VRING_BASE carries it. */
   readonly base: number;

@@ -37,6 +37,7 @@ import { type DriverState, enterState, stateOf } from './states.js';
 import { TxRing } from './tx-ring.js';
 import { Vectors } from './vectors.js';
 
+/** How the guest's driver sets its VF up. */
 export interface IavfOptions {
   readonly slot: Pick<Slot, 'memory' | 'driverRam' | 'pci'>;
   /** BAR0 of the VF. */

@@ -26,8 +26,8 @@ Without MACHINE it lists the machines. "events" stands for the vocabulary of tra
 one format json-schema.
 
 Formats: text, json (data of our own), mermaid, dot (Graphviz), plantuml, scxml (W3C), stately (JSON
-that Stately's editor and createMachine of XState take), c-header (the table of next states), rvgen (the
-dialect of DOT of the kernel's runtime verification), csv (the matrix of requests, or the arcs).
+that Stately's editor and createMachine of XState take), c-header (the table of next states), rvgen
+(DOT as the kernel's runtime verification reads it), csv (the matrix of requests, or the arcs).
 
 Capabilities: stop-copy (always there), p2p, pre-copy. The default is all of them.
 

@@ -30,9 +30,9 @@ export interface ExploreFlags {
 }
 
 const HELP = `
-A model is machines of the protocol side by side, with pages, messages and faults between them. Every
+A model is machines of the protocol side by side, with pages, messages and faults between them. Each
 state that it can reach is looked at, shortest ways first, and each property is held against it:
-always and never (in each state), sometimes (there is a run), leadsTo (in each fair run). The verdict
+always and never (in each state), sometimes (there is a run), leadsTo (in each fair run). A verdict
 says how complete it is: a search that a bound has ended says unknown, never holds.
 
 A variant is the model with one thing done wrongly (a mutant), or as a published implementation

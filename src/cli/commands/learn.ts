@@ -34,11 +34,11 @@ export const LEVELS = {
 const HELP = `
 Learns the state machine of a VFIO device by asking: it puts words of requests to it, each from a
 fresh start, until no shorter explanation is left, and then examines the machine with a complete
-suite. The result says for which devices it is exact (--extra-states: how many states may be hidden).
+suite. The result says for which devices it is exact (--extra-states: how many may be hidden).
 
 With --diff vfio-device the machine is compared with the protocol, for the capabilities that the
-device offers, or --caps; each transition that the protocol does not allow is named. Choices that the
-protocol leaves are no difference.
+device offers, or --caps; each transition that the protocol does not allow is named. Choices that it
+leaves are no difference.
 
 With --from nothing is asked: the machine is made of what traces show (any format of validate), by
 merging states whose answers agree. It is as far as the traces go, and so is the comparison; what

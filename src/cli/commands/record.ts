@@ -15,7 +15,7 @@ Records what user space asks a VFIO device for and what the kernel answers, at t
 
 Examples:
   stopcopy record --print > vfio.bt             the bpftrace program, to run on a test host
-  sudo stopcopy record --pid 4711 -o run.ndjson record the process with this id
+  sudo stopcopy record --pid 4711 -o r.ndjson   record the process with this id
   stopcopy record --kprobes --driver mlx5vf_pci_set_device_state
                                                 kprobes for tracefs, where bpftrace is missing`;
 

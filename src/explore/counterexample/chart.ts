@@ -4,6 +4,7 @@ import type { Path } from '../result.js';
 import type { Changes } from './changes.js';
 import { actionsOf, columnsOf, lanesOf, SHAFT } from './lanes.js';
 
+/** What a sequence chart shows beside its arrows. */
 export interface ChartOptions {
   /** What each action changed: printed below its step. */
   readonly changes?: readonly Changes[] | undefined;

@@ -37,6 +37,7 @@ export interface Checkpointing {
   save(parts: readonly Uint8Array[]): void | Promise<void>;
 }
 
+/** How far a search is. */
 export interface ExploreProgress {
   readonly states: number;
   readonly edges: number;
@@ -48,6 +49,7 @@ export interface ExploreProgress {
   readonly cycles: { readonly property: string; readonly checked: number } | null;
 }
 
+/** Bytes that a search may take when nothing else is said. */
 export const DEFAULT_MEMORY = 2 * 2 ** 30;
 const DEFAULTS: ExploreOptions = {
   properties: null,

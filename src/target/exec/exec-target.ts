@@ -13,6 +13,7 @@ const LONGEST_NAME = 60;
 const ANSWER_MS = 10_000;
 const END_MS = 2000;
 
+/** How the command of a target is run. */
 export interface ExecTargetOptions {
   /** How long an answer of the command may take, in milliseconds; default 10 s. */
   answerMs?: number;
