@@ -3,6 +3,7 @@ import { jsonText } from '../../text/json.js';
 import { painter } from '../../text/words.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
+import { withHtmlReport } from '../html-report.js';
 import { sendCommand } from '../migrate/control.js';
 import { faultData, faultList } from '../migrate/fault-list.js';
 import type { Side } from '../migrate/machine.js';
@@ -22,8 +23,8 @@ export async function runMigrate(word: string | undefined, flags: MigrateFlags):
   if (flags.fault === 'list') return listFaults(flags);
   if (flags.to !== undefined && flags.incoming !== undefined)
     throw new UsageError('--to and --incoming are two sides: give one of them, or none to start both here');
-  if (flags.incoming !== undefined) return destination(flags);
-  return exitCode(await migrate(flags));
+  if (flags.incoming !== undefined) return withHtmlReport(flags, destination);
+  return exitCode(await withHtmlReport(flags, migrate));
 }
 
 /**

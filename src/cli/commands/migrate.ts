@@ -37,6 +37,7 @@ export interface MigrateFlags {
   answerTimeout: number;
   control?: string;
   record?: string;
+  html?: string;
   json?: boolean;
   color?: boolean;
 }
@@ -57,6 +58,7 @@ connection; 3 nobody can tell from here on which side the VM runs.
 Examples:
   stopcopy migrate --device e810-vf --vfs 2 --ram 1G
   stopcopy migrate --capability multifd --record run.ndjson && stopcopy validate run.ndjson
+  stopcopy migrate --vfs 2 --precopy --html run.html
   stopcopy migrate --incoming unix:/run/m.sock &  stopcopy migrate --to unix:/run/m.sock
   stopcopy migrate --to file:vm.mig; stopcopy inspect vm.mig
   stopcopy migrate --incoming file:vm.mig`;
@@ -145,6 +147,7 @@ function addOptions(command: Command): Command {
     )
     .option('--control <path>', 'unix socket for commands to this side')
     .option('--record <file>', 'write what happened as canonical events')
+    .option('--html <file>', 'judge what happened, and write it as a page with a timeline')
     .option('--json', 'print the report as JSON');
   return addColorOptions(command);
 }

@@ -17,6 +17,7 @@ import { ndjsonHead, ndjsonLine } from '../../trace/writer.js';
 import { reporterNamed } from '../../validate/reporters/index.js';
 import { wantsColor } from '../color.js';
 import { EXIT, UsageError } from '../exit.js';
+import { withHtmlReport } from '../html-report.js';
 import { fileOutput, type Output, stdoutOutput } from '../output.js';
 import { packageVersion } from '../package.js';
 import { RULE_TEXTS } from '../rule-texts.js';
@@ -43,9 +44,11 @@ const USUAL: readonly Criterion[] = ['requests', 'guest', 'sessions', 'errors', 
 
 /** Runs `stopcopy test` and returns its exit code. */
 export async function runTest(flags: TestFlags): Promise<number> {
-  const other = otherTarget(flags);
-  if (other !== undefined) return runOther(flags, other);
-  return EXIT_OF[(await testTarget(flags)).verdict];
+  return withHtmlReport(flags, async (own) => {
+    const other = otherTarget(own);
+    if (other !== undefined) return runOther(own, other);
+    return EXIT_OF[(await testTarget(own)).verdict];
+  });
 }
 
 /** What runs a target that is no VFIO device; undefined: it is one. */

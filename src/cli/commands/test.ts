@@ -10,6 +10,7 @@ export interface TestFlags {
   profile?: string;
   timeout: number;
   record?: string;
+  html?: string;
   json?: boolean;
   format: 'people' | 'json' | 'junit' | 'tap' | 'sarif' | 'github';
   output?: string;
@@ -75,6 +76,7 @@ export function addTest(program: Command): void {
     )
     .option('--timeout <ms>', 'how long a call may take', count(1, 1e7), 30_000)
     .option('--record <file>', 'write what happened as canonical events')
+    .option('--html <file>', 'judge what happened, and write it as a page with a timeline')
     .addOption(
       new Option('--format <name>', 'form of the report')
         .choices(['people', 'json', 'junit', 'tap', 'sarif', 'github'])
