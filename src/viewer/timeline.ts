@@ -2,7 +2,7 @@ import type { LaneData, MarkData, PageData } from '../validate/reporters/page-da
 
 /** The timeline of the HTML report: lanes on a canvas, as much of them as can be seen. */
 
-const LABEL = 190;
+const LABEL = 212;
 const HEIGHT = { status: 24, run: 24, device: 26, curve: 44 } as const;
 const GAP = 5;
 const AXIS = 22;
@@ -39,6 +39,8 @@ class Timeline {
   readonly #context: CanvasRenderingContext2D;
   readonly #looks = new Map<string, Look>();
   readonly #tiles = new Map<string, CanvasPattern | string>();
+  /** Where a row of narrow bars is made. */
+  readonly #row = document.createElement('canvas');
   #lanes: number[];
   #from = 0;
   #to: number;
@@ -60,6 +62,7 @@ class Timeline {
     this.#context = canvas.getContext('2d')!;
     this.#lanes = data.lanes.map((_, index) => index);
     this.#to = data.end;
+    this.#row.height = 1;
     new ResizeObserver(() => this.draw()).observe(box);
     box.addEventListener('scroll', () => this.draw());
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#restyle());
@@ -378,13 +381,15 @@ class Timeline {
     for (const { name, x, width } of wide) this.#bar(name, x, y, width, height);
   }
 
+  /** A row of pixels, drawn as high as the lane. */
   #columns(columns: Uint32Array, left: number, y: number, height: number): void {
     if (!columns.some((pixel) => pixel !== 0)) return;
-    const rows = Math.round(height * this.#scale);
-    const image = new ImageData(columns.length, rows);
-    const pixels = new Uint32Array(image.data.buffer);
-    for (let row = 0; row < rows; row++) pixels.set(columns, row * columns.length);
-    this.#context.putImageData(image, Math.round(left * this.#scale), Math.round(y * this.#scale));
+    const image = new ImageData(columns.length, 1);
+    new Uint32Array(image.data.buffer).set(columns);
+    if (this.#row.width !== columns.length) this.#row.width = columns.length;
+    this.#row.getContext('2d')!.putImageData(image, 0, 0);
+    this.#context.imageSmoothingEnabled = false;
+    this.#context.drawImage(this.#row, left, y, columns.length / this.#scale, height);
   }
 
   #bar(name: string, x: number, y: number, width: number, height: number): void {

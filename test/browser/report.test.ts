@@ -156,7 +156,7 @@ describe.skipIf(CHROMIUM === undefined)('the report in a browser', () => {
       const canvas = document.querySelector('canvas')!;
       const heights = { status: 24, run: 24, device: 26, curve: 44 };
       const top = lanes.slice(0, marks[0]!.lane).reduce((sum, { kind }) => sum + heights[kind] + 5, 22);
-      return { x: 190 + (marks[0]!.t / end) * (canvas.clientWidth - 198), y: top + 10 };
+      return { x: 212 + (marks[0]!.t / end) * (canvas.clientWidth - 220), y: top + 10 };
     });
     await page.click('canvas', { position: at });
     await page.waitForSelector('details.finding[open]');

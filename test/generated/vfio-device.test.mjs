@@ -12,9 +12,11 @@ import { initialTransition, transition } from 'xstate';
 const uri = process.env.STOPCOPY_TARGET;
 if (!uri) throw new Error('set STOPCOPY_TARGET to the device under test, such as mock:uart');
 
-const suite = suiteSchema.parse(JSON.parse(readFileSync(new URL('./vfio-device.suite.json', import.meta.url), 'utf8')));
+const suite = suiteSchema.parse(
+  JSON.parse(readFileSync(new URL('./vfio-device.suite.json', import.meta.url), 'utf8')),
+);
 const cases = suite.cases.slice(0, 2000);
-const chart = machineNamed('vfio-device').make(capabilitySet(["stop-copy","p2p","pre-copy"]));
+const chart = machineNamed('vfio-device').make(capabilitySet(['stop-copy', 'p2p', 'pre-copy']));
 
 /** Our path generator: each case is a path, and its events are the outcomes that the case was made for. */
 function casePaths(machine) {

@@ -37,8 +37,8 @@ says how complete it is: a search that a bound has ended says unknown, never hol
 
 A variant is the model with one thing done wrongly (a mutant), or as a published implementation
 behaves; --list shows the properties and variants of a model. What is violated is shown by a
-shortest run, which was replayed on the XState machines; --trace writes it as canonical events for validate,
---vitest as a test.
+shortest run, which was replayed on the XState machines; --trace writes it as canonical events for
+validate, --vitest as a test.
 
 With --checkpoint FILE the search can be killed, and go on with --resume FILE.
 
