@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,9 @@ import { MAIN } from '../support/cli.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'stopcopy-help-'));
-symlinkSync(join(ROOT, 'test'), join(scratch, 'test'));
+// Only what is read: an example may write beside it.
+mkdirSync(join(scratch, 'test'));
+symlinkSync(join(ROOT, 'test/traces'), join(scratch, 'test/traces'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** The help as it is printed. */
