@@ -149,11 +149,20 @@ describe('pages of rules', () => {
 
   test('what is known of a rule stands on its page', () => {
     const facts = new Map([
-      ['VFIO-RST-02', { found: ['<it>'], deviations: [{ profile: 'p', words: 'w' }], recordings: ['a/b'] }],
+      [
+        'VFIO-RST-02',
+        {
+          found: ['<it>'],
+          deviations: [{ profile: 'p', words: 'w' }],
+          bugs: [{ fault: 'f', title: 't', origin: 'a driver' }],
+          recordings: ['a/b'],
+        },
+      ],
     ]);
     const page = bookOf({ facts }).get('rules/VFIO-RST-02.html')!;
     expect(page).toContain('<p class="found">&lt;it&gt;</p>');
     expect(page).toContain('<code>a/b</code>');
+    expect(page).toContain('<code>fault=f</code>');
   });
 });
 
