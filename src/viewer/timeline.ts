@@ -1,6 +1,9 @@
 import type { LaneData, MarkData, PageData } from '../validate/reporters/page-data.js';
 
-/** The timeline of the HTML report: lanes on a canvas, as much of them as can be seen. */
+/**
+ * The timeline of the HTML report: lanes on a canvas, as much of them as can be seen. It is one file because it stands
+ * in the page, where a script can import nothing.
+ */
 
 const LABEL = 212;
 const HEIGHT = { status: 24, run: 24, device: 26, curve: 44 } as const;
@@ -9,6 +12,8 @@ const AXIS = 22;
 const NARROWEST = 420;
 /** Bars below this are columns of colour. */
 const NARROW = 8;
+/** Most names of the legend: a trace may have as many statuses as it likes. */
+const MOST_NAMES = 40;
 /** Most pixels of lanes on paper. */
 const MOST_PRINTED = 4000;
 /** The closest that can be looked at, in microseconds. */
@@ -125,6 +130,25 @@ class Timeline {
         this.box.scrollTop = Math.max(0, top - 40);
     }
     this.draw();
+  }
+
+  /** The states and statuses, each with its colour and pattern. */
+  legend(list: HTMLElement): void {
+    list.replaceChildren(
+      ...this.data.names.slice(0, MOST_NAMES).map((name) => {
+        const item = document.createElement('li');
+        const swatch = document.createElement('canvas');
+        [swatch.width, swatch.height] = [26, 14];
+        const context = swatch.getContext('2d')!;
+        const look = this.#look(name);
+        for (const fill of [look.color, this.#tile(look)]) {
+          context.fillStyle = fill;
+          context.fillRect(0, 0, swatch.width, swatch.height);
+        }
+        item.append(swatch, name);
+        return item;
+      }),
+    );
   }
 
   /** What is visible, for tests and for those who want to know. */
@@ -249,6 +273,7 @@ class Timeline {
   #restyle(): void {
     this.#forget();
     this.draw();
+    this.legend(document.getElementById('legend')!);
   }
 
   /** Colours are looked up anew. */
@@ -572,6 +597,7 @@ const timeline = new Timeline(
   document.querySelector('#timeline canvas')!,
   document.getElementById('under')!,
 );
+timeline.legend(document.getElementById('legend')!);
 Object.assign(globalThis, { timeline });
 
 document.addEventListener('timeline', (event) => {

@@ -54,6 +54,7 @@ ${reason === null ? '' : template`<p>${reason}</p>`}
 </div>
 <div id="help" hidden><dl><dt><kbd>n</kbd> <kbd>p</kbd></dt><dd>next, previous finding</dd><dt><kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd></dt><dd>zoom in, out, all</dd><dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>move</dd><dt><kbd>/</kbd></dt><dd>filter</dd><dt><kbd>Ctrl</kbd> and wheel</dt><dd>zoom; dragging moves</dd></dl></div>
 <div id="timeline" tabindex="0" role="group" aria-label="States of hosts and devices over time; the findings are listed below"><canvas aria-hidden="true"></canvas></div>
+<ul id="legend" aria-label="States"></ul>
 <p id="under" role="status"></p>
 </section>
 <section aria-labelledby="findings-title"><h2 id="findings-title">Findings</h2>
