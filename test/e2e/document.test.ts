@@ -58,6 +58,11 @@ test('each migration is drawn from its recording', () => {
   }
 });
 
+test('a folder that cannot be made is told in one line', () => {
+  const { code, err } = stopcopy(['document', '-o', 'README.md']);
+  expect([code, err]).toEqual([2, 'stopcopy: cannot make the folder README.md: EEXIST\n']);
+});
+
 test('the search knows every page', () => {
   const searched = JSON.parse(
     textOf('search-pages.js')

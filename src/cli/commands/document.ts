@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { UsageError } from '../exit.js';
 
 export interface DocumentFlags {
   output: string;
@@ -21,7 +22,20 @@ export function addDocument(program: Command): void {
     .requiredOption('-o, --output <folder>', 'folder of the site; it is made where there is none')
     .addHelpText('after', HELP)
     .action(async (flags: DocumentFlags) => {
-      const { runDocument } = await import('./document-run.js');
-      await runDocument(flags);
+      try {
+        const { runDocument } = await import('./document-run.js');
+        await runDocument(flags);
+      } catch (error) {
+        if (!isMissingModule(error)) throw error;
+        throw new UsageError(
+          'the book needs packages that are not installed: npm install @11ty/eleventy @dagrejs/dagre minisearch',
+        );
+      }
     });
+}
+
+/** Whether a package is not there: those of the book are optional. */
+function isMissingModule(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
 }

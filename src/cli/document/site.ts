@@ -1,9 +1,8 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { linkTo, type Page, SECTION_PAGES, SECTIONS, wordsOf } from '../../document/book/index.js';
 import { escapeHtml } from '../../text/html.js';
-import { UsageError } from '../exit.js';
 import { packagePath } from '../package.js';
 
 /** A guide: Markdown that is written by hand. */
@@ -46,10 +45,7 @@ interface Data {
   readonly section: string | null;
 }
 
-/**
- * Writes the site: each page by Eleventy, then the theme, the search and its words.
- * @throws UsageError when the site generator is not installed
- */
+/** Writes the site: each page by Eleventy, then the theme, the search and its words. */
 export async function writeSite(
   pages: readonly Page[],
   handbook: readonly Guide[],
@@ -57,7 +53,6 @@ export async function writeSite(
 ): Promise<void> {
   const Eleventy = await loadEleventy();
   const paths = new Set(handbook.map(({ path }) => path));
-  mkdirSync(output, { recursive: true });
   const site = new Eleventy(packagePath('docs/theme'), output, {
     quietMode: true,
     configPath: false,
@@ -204,15 +199,8 @@ type EleventyClass = new (
 ) => { disableLogger(): void; write(): Promise<void> };
 
 async function loadEleventy(): Promise<EleventyClass> {
-  try {
-    // Its name is not for the compiler: it has no types of its own.
-    const name = '@11ty/eleventy';
-    const { default: Eleventy } = (await import(name)) as { default: EleventyClass };
-    return Eleventy;
-  } catch (error) {
-    if ((error as { code?: string }).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new UsageError(
-      'the book needs a site generator that is not installed: npm install @11ty/eleventy minisearch @dagrejs/dagre',
-    );
-  }
+  // Its name is not for the compiler: it has no types of its own.
+  const name = '@11ty/eleventy';
+  const { default: Eleventy } = (await import(name)) as { default: EleventyClass };
+  return Eleventy;
 }
