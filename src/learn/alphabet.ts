@@ -85,8 +85,8 @@ export const OUTPUTS = {
   errno: 'errno',
 } as const;
 
-/** A number that is no state: the one behind the last. */
-const OUT_OF_RANGE = MIG_STATES.length;
+/** A number that is no state, and stands for all: the one behind the last. */
+export const OUT_OF_RANGE = MIG_STATES.length;
 
 const input = (group: InputGroup, name: string, call: InputCall): Input => ({ name, group, call });
 
@@ -137,15 +137,13 @@ export function inputNames({ inputs, status }: Alphabet): string[] {
   return [...inputs.map(({ name }) => name), ...(status ? [STATUS_INPUT] : [])];
 }
 
-/** The inputs of recorded calls, in the order of the inputs of words; requests for numbers beyond the states last. */
+/** The inputs of recorded calls, in the order of the inputs of words. */
 export function recordedAlphabet(calls: Iterable<readonly [name: string, call: InputCall]>): Alphabet {
-  const order = (name: string): number => {
-    const known = INPUTS.findIndex((each) => each.name === name);
-    return known < 0 ? INPUTS.length : known;
-  };
-  const inputs = [...new Map(calls)]
-    .map(([name, call]) => ({ name, call, group: INPUTS[order(name)]?.group ?? ('request' as const) }))
-    .sort((a, b) => order(a.name) - order(b.name));
+  const recorded = new Map(calls);
+  const inputs = INPUTS.flatMap((each) => {
+    const call = recorded.get(each.name);
+    return call === undefined ? [] : [{ ...each, call }];
+  });
   return { inputs, status: true };
 }
 

@@ -234,6 +234,14 @@ describe('what a trace does not tell', () => {
     expect(learned.nondeterminism).toEqual({ word: ['SET STOP'], answers: [['success, now STOP'], ['EIO']] });
   });
 
+  test('numbers that are no states are one input', () => {
+    const events = [8, 9, 4_294_967_295].flatMap((state): TraceEvent[] => [
+      { kind: 'set_state', ...on, state },
+      { kind: 'set_state_result', ...on, errno: ERRNO.EINVAL! },
+    ]);
+    expect(learnEvents(events).learned.inputs).toEqual(['SET 8', 'GET']);
+  });
+
   test('one device of several', () => {
     const events = ['a', 'b'].flatMap((device) =>
       set('STOP').map((event) => ({ ...event, device }) as TraceEvent),

@@ -1,7 +1,7 @@
 import type { EventKind, EventOf, TraceEvent } from '../../trace/event.js';
 import { ERRNO, errnoName } from '../../uapi/errno.js';
 import type { MigState } from '../../uapi/vfio.js';
-import { asksFd, type InputCall, OUTPUTS } from '../alphabet.js';
+import { asksFd, type InputCall, OUT_OF_RANGE, OUTPUTS } from '../alphabet.js';
 import type { RecordedWord } from './recorded.js';
 
 type Handlers = { readonly [K in EventKind]?: (recorder: DeviceRecorder, event: EventOf<K>) => void };
@@ -58,8 +58,10 @@ export class DeviceRecorder {
       return;
     }
     const { errno, state } = event;
-    const input = `SET ${asked}`;
-    const call: InputCall = { do: 'set', state: asked };
+    // Of numbers that are no states a trace may hold as many as it likes.
+    const target = typeof asked === 'string' ? asked : OUT_OF_RANGE;
+    const input = `SET ${target}`;
+    const call: InputCall = { do: 'set', state: target };
     if (errno) this.#add(event, input, call, errnoName(errno), state ?? null);
     // A VMM that went to its recover state: the request has failed, and how does not show.
     else if (errno === undefined && state !== undefined && state !== asked) this.#begin(false, state);
