@@ -138,7 +138,7 @@ const MOST_WORDS = 3000;
 
 function writeAssets(pages: readonly Page[], handbook: readonly Guide[], output: string): void {
   copyFileSync(packagePath('docs/theme/search.js'), join(output, 'search.js'));
-  const style = ['colors', 'book'].map((name) => readFileSync(packagePath(`docs/theme/${name}.css`), 'utf8'));
+  const style = ['base', 'book'].map((name) => readFileSync(packagePath(`docs/theme/${name}.css`), 'utf8'));
   writeFileSync(join(output, 'book.css'), style.join(''));
   // The package exports its modules only; beside them stands the script that any page can load.
   const module = createRequire(import.meta.url).resolve('minisearch');
