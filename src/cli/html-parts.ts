@@ -7,7 +7,7 @@ import { packagePath } from './package.js';
 export function htmlParts(): PageParts {
   const text = (path: string): string => readFileSync(packagePath(path), 'utf8');
   return {
-    style: text('docs/theme/report.css'),
+    style: text('docs/theme/colors.css') + text('docs/theme/report.css'),
     scripts: [oneScript('main', (name) => text(`dist/viewer/${name}.js`))],
   };
 }

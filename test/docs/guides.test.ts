@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,8 @@ const FILES = readdirSync(join(ROOT, 'docs/guides')).map((file) => `docs/guides/
 
 /** A folder as a reader has it: the package's files, and room for what commands write. */
 const scratch = mkdtempSync(join(tmpdir(), 'stopcopy-guides-'));
-for (const name of ['test', 'docs']) symlinkSync(join(ROOT, name), join(scratch, name));
+for (const name of ['test/traces', 'docs/examples'])
+  cpSync(join(ROOT, name), join(scratch, name), { recursive: true });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 interface Block {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,8 @@ import { MAIN } from '../support/cli.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'stopcopy-help-'));
-symlinkSync(join(ROOT, 'test'), join(scratch, 'test'));
+// A copy: what an example writes must not be written into the recordings.
+cpSync(join(ROOT, 'test/traces'), join(scratch, 'test/traces'), { recursive: true });
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** The help as it is printed. */

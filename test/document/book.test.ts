@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type BookSources, bookPages, type Page } from '../../src/document/book/index.js';
+import { STREAM_PARTS } from '../../src/document/book/stream-layouts.js';
 import { describeEntry } from '../../src/document/describe.js';
 import { byteLayout } from '../../src/document/diagram/byte-layout.js';
 import { sequenceOf } from '../../src/document/sequence.js';
@@ -8,8 +9,11 @@ import { CLAUSES, MACHINES, type MachineEntry } from '../../src/machines/index.j
 import { PROFILES } from '../../src/machines/profiles.js';
 import { createMachine } from '../../src/machines/xstate.js';
 import { RULES } from '../../src/rules/index.js';
+import { type StreamItem, StreamWriter } from '../../src/stream/index.js';
 import { escapeHtml } from '../../src/text/html.js';
 import type { TraceEvent } from '../../src/trace/event.js';
+import { VFIO_STREAM_TAGS } from '../../src/uapi/qemu.js';
+import { STREAM_MAGIC } from '../../src/uapi/qemu-stream.js';
 import { MIG_STATES } from '../../src/uapi/vfio.js';
 import { FeatureMigState, VFIO_STRUCTS } from '../../src/uapi/vfio-structs.js';
 
@@ -149,11 +153,20 @@ describe('pages of rules', () => {
 
   test('what is known of a rule stands on its page', () => {
     const facts = new Map([
-      ['VFIO-RST-02', { found: ['<it>'], deviations: [{ profile: 'p', words: 'w' }], recordings: ['a/b'] }],
+      [
+        'VFIO-RST-02',
+        {
+          found: ['<it>'],
+          deviations: [{ profile: 'p', words: 'w' }],
+          bugs: [{ fault: 'f', title: 't', origin: 'a driver' }],
+          recordings: ['a/b'],
+        },
+      ],
     ]);
     const page = bookOf({ facts }).get('rules/VFIO-RST-02.html')!;
     expect(page).toContain('<p class="found">&lt;it&gt;</p>');
     expect(page).toContain('<code>a/b</code>');
+    expect(page).toContain('<code>fault=f</code>');
   });
 });
 
@@ -178,6 +191,49 @@ describe('byte layouts', () => {
       expect(values(page, 'id')).toContain(name);
       for (const [field, offset] of Object.entries(offsets))
         expect(page).toContain(`data-field="${field}" data-offset="${offset}"`);
+    }
+  });
+
+  test('the parts of a migration stream are as the writer of streams writes them', () => {
+    const written = (...items: readonly StreamItem[]): Buffer => {
+      const pieces: Uint8Array[] = [];
+      const writer = new StreamWriter((piece) => {
+        pieces.push(piece.slice());
+      });
+      for (const item of items) writer.item(item);
+      writer.flush();
+      return Buffer.concat(pieces);
+    };
+    const section = { idstr: 'ram', instance: 0x11121314, version: 0x21222324, id: 0x31323334 } as const;
+    const examples: Record<string, Buffer> = {
+      header: written({ kind: 'header', version: 3 }),
+      'section START, FULL': written({ kind: 'section', type: 'START', ...section }),
+      'section PART, END': written({ kind: 'section', type: 'PART', ...section }),
+      'section footer': written({ kind: 'section-end', footer: true, id: section.id } as StreamItem),
+      command: written({ kind: 'command', name: 'SWITCHOVER_START' } as StreamItem),
+      'VFIO data record': written({ kind: 'vfio', tag: 'DEV_DATA_STATE', size: 0x41424344 }),
+    };
+    const wanted: Record<string, number | bigint> = {
+      magic: STREAM_MAGIC,
+      version: 3,
+      section_id: section.id,
+      idstr_len: 3,
+      instance_id: section.instance,
+      version_id: section.version,
+      command: 11,
+      length: 0,
+      tag: VFIO_STREAM_TAGS.DEV_DATA_STATE,
+      data_size: 0x41424344,
+    };
+    expect(STREAM_PARTS.map(({ name }) => name)).toEqual(Object.keys(examples));
+    for (const { name, size, rows } of STREAM_PARTS) {
+      const bytes = examples[name]!;
+      expect(bytes.length, name).toBe(size);
+      for (const row of rows.filter((each) => wanted[each.name] !== undefined))
+        expect(
+          BigInt(`0x${bytes.subarray(row.offset, row.offset + row.size).toString('hex')}`),
+          row.name,
+        ).toBe(BigInt(wanted[row.name]!));
     }
   });
 

@@ -6,7 +6,7 @@ export default defineConfig({
   // Devices and tests share one copy of the package, as in the quick suite.
   resolve: quick.resolve ?? {},
   test: {
-    include: ['test/large/*.rig.ts', 'test/conformance/mutation/*.test.ts'],
+    include: ['test/large/*.rig.ts', 'test/browser/*.rig.ts', 'test/conformance/mutation/*.test.ts'],
     env: { STOPCOPY_MUTANTS: '500' },
     testTimeout: 600_000,
     hookTimeout: 600_000,

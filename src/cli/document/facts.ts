@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
+import { FAULTS } from 'stopcopy/devices';
 import type { RuleFacts } from '../../document/book/index.js';
 import { PROFILES } from '../../machines/profiles.js';
 import { RULES } from '../../rules/index.js';
@@ -17,6 +18,9 @@ export async function ruleFacts(): Promise<Map<string, RuleFacts>> {
         found: messagesOf(id, violating),
         deviations: PROFILES.flatMap(({ name, deviations }) =>
           deviations[id] === undefined ? [] : [{ profile: name, words: deviations[id] }],
+        ),
+        bugs: FAULTS.flatMap(({ name, title, origin, caughtBy }) =>
+          caughtBy.includes(id) ? [{ fault: name, title, origin }] : [],
         ),
         recordings: recorded.get(id) ?? [],
       },
@@ -50,22 +54,27 @@ async function judged(files: readonly string[]) {
   }
 }
 
-/** Logs of VMMs: what else lies in the folders has other uses. */
-const LOG = /\.trace\.log(\.gz)?$|uapi\.bpftrace\.ndjson\.gz$/;
+/** What a run is judged by: the logs of its VMMs, or what was recorded at the uAPI. */
+const KINDS = [
+  { what: '', file: /\.trace\.log(\.gz)?$/ },
+  { what: ' (uAPI)', file: /uapi\.bpftrace\.ndjson\.gz$/ },
+];
 
+/** Each folder of recordings as a run, once for each kind that it has. */
 function runs(folder: string): { name: string; files: string[] }[] {
-  const found: { name: string; files: string[] }[] = [];
-  for (const group of readdirSync(folder, { withFileTypes: true }))
-    if (group.isDirectory())
-      for (const run of readdirSync(join(folder, group.name), { withFileTypes: true })) {
-        if (!run.isDirectory()) continue;
-        const path = join(folder, group.name, run.name);
-        const files = readdirSync(path)
-          .filter((file) => LOG.test(file))
-          .sort()
-          .map((file) => join(path, file));
-        const logs = files.filter((file) => !basename(file).startsWith('uapi'));
-        if (logs.length > 0) found.push({ name: `${group.name}/${run.name}`, files: logs });
-      }
-  return found;
+  return folders(folder).flatMap((group) =>
+    folders(join(folder, group)).flatMap((run) => {
+      const path = join(folder, group, run);
+      const all = readdirSync(path).sort();
+      return KINDS.flatMap(({ what, file }) => {
+        const files = all.filter((each) => file.test(each)).map((each) => join(path, each));
+        return files.length > 0 ? [{ name: `${group}/${run}${what}`, files }] : [];
+      });
+    }),
+  );
 }
+
+const folders = (path: string): string[] =>
+  readdirSync(path, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);

@@ -142,8 +142,9 @@ ${content}
 const MOST_WORDS = 3000;
 
 function writeAssets(pages: readonly Page[], handbook: readonly Guide[], output: string): void {
-  for (const file of ['book.css', 'search.js'])
-    copyFileSync(packagePath(`docs/theme/${file}`), join(output, file));
+  copyFileSync(packagePath('docs/theme/search.js'), join(output, 'search.js'));
+  const style = ['colors', 'book'].map((name) => readFileSync(packagePath(`docs/theme/${name}.css`), 'utf8'));
+  writeFileSync(join(output, 'book.css'), style.join(''));
   // The package exports its modules only; beside them stands the script that any page can load.
   const module = createRequire(import.meta.url).resolve('minisearch');
   copyFileSync(join(dirname(module), '../umd/index.js'), join(output, 'minisearch.js'));

@@ -11,6 +11,7 @@ import * as virtchnl from '../../uapi/virtchnl-structs.js';
 import * as virtio from '../../uapi/virtio.js';
 import { byteLayout, type LayoutRow } from '../diagram/byte-layout.js';
 import { linkTo, type Page } from './page.js';
+import { STREAM_PARTS } from './stream-layouts.js';
 
 /** A layout with its name, as a page shows it. */
 export interface Layout {
@@ -43,7 +44,7 @@ export const UAPI_FORMATS: readonly Format[] = [
     title: 'The migration stream of QEMU',
     words:
       'All integers are big endian. The stream begins with a magic and a version; sections follow, each with a type in its first byte. Multifd channels have packets, and a mapped-ram file a header for each block of RAM.',
-    layouts: structsOf(stream),
+    layouts: [...STREAM_PARTS, ...structsOf(stream)],
   },
   {
     name: 'vfio-user',
@@ -150,14 +151,14 @@ function formatPage({ name, title, words, layouts }: Format): Page {
     title,
     section: 'Formats',
     body: html`<p class="lead">${words}</p>
-<nav class="toc" aria-label="Layouts">${layouts.map((layout) => html`<a href="#${layout.name}"><code>${layout.name}</code></a> `)}</nav>
+<nav class="toc" aria-label="Layouts">${layouts.map((layout) => html`<a href="#${anchorOf(layout.name)}"><code>${layout.name}</code></a> `)}</nav>
 ${layouts.map(layoutSection)}`,
   };
 }
 
 function layoutSection({ name, size, rows, words }: Layout): Html {
   const meanings = rows.some(({ meaning }) => meaning !== undefined);
-  return html`<section class="layout"><h2 id="${name}"><code>${name}</code> <small>${size} bytes</small></h2>
+  return html`<section class="layout"><h2 id="${anchorOf(name)}"><code>${name}</code> <small>${size} bytes</small></h2>
 ${words === undefined ? '' : html`<p>${words}</p>`}
 <figure>${scrolling(`Bytes of ${name}`, byteLayout(name, rows, size))}</figure>
 ${scrolling(
@@ -171,3 +172,6 @@ ${rows.map(
 )}</tbody></table>`,
 )}</section>`;
 }
+
+/** A name as a place on its page: names of structs stay as they are. */
+const anchorOf = (name: string): string => name.replace(/\W+/g, '-');

@@ -17,7 +17,8 @@ export function implementationsPage(
     path,
     title: 'Implementations',
     section: 'Implementations',
-    body: html`<p class="lead">Drivers, libraries and VMMs beside each other. With <code>--profile NAME</code> a known deviation becomes a note.</p>
+    body: html`<p class="lead">Drivers, libraries and VMMs beside each other. A dash: as the rule says, as far as is known. With
+<code>--profile NAME</code> a known deviation becomes a note.</p>
 <h2>Known deviations</h2>
 ${scrolling(
   'Known deviations',
@@ -26,7 +27,7 @@ ${differing.map(
   ({
     id,
     title,
-  }) => html`<tr><th scope="row"><a href="${linkTo(path, rulePath(id))}">${id}</a><br><small>${title}</small></th>${profiles.map(({ deviations }) => html`<td>${deviations[id] ?? html`<span class="as-said">as the rule says</span>`}</td>`)}</tr>
+  }) => html`<tr><th scope="row"><a href="${linkTo(path, rulePath(id))}">${id}</a><br><small>${title}</small></th>${profiles.map(({ deviations }) => html`<td>${deviations[id] ?? html`<span class="as-said" aria-hidden="true">–</span><span class="unseen">as the rule says</span>`}</td>`)}</tr>
 `,
 )}</tbody></table>`,
 )}

@@ -10,6 +10,8 @@ export interface RuleFacts {
   readonly found: readonly string[];
   /** Implementations that are known to differ, with their words. */
   readonly deviations: readonly { readonly profile: string; readonly words: string }[];
+  /** Mistakes that drivers were seen to make, and that it can find; each is a fault of the mock devices too. */
+  readonly bugs: readonly { readonly fault: string; readonly title: string; readonly origin: string }[];
   /** Recordings of real runs in which it was found broken. */
   readonly recordings: readonly string[];
 }
@@ -94,9 +96,11 @@ function example(events: readonly TraceEvent[]): Html {
 }
 
 function seen(facts: RuleFacts | undefined): Html | string {
-  if (facts === undefined || facts.deviations.length + facts.recordings.length === 0) return '';
-  const { deviations, recordings } = facts;
+  if (facts === undefined) return '';
+  const { deviations, bugs, recordings } = facts;
+  if (deviations.length + bugs.length + recordings.length === 0) return '';
   return html`<h2>Seen in the wild</h2>
-${deviations.length > 0 ? html`<ul>${deviations.map(({ profile, words }) => html`<li><strong>${profile}</strong>: ${words}</li>`)}</ul>` : ''}
+${deviations.length > 0 ? html`<h3>Known deviations</h3><ul>${deviations.map(({ profile, words }) => html`<li><strong>${profile}</strong>: ${words}</li>`)}</ul>` : ''}
+${bugs.length > 0 ? html`<h3>Bugs of this kind</h3><ul>${bugs.map(({ fault, title, origin }) => html`<li>${origin}. As a fault of the mock devices, <code>fault=${fault}</code>: ${title}.</li>`)}</ul>` : ''}
 ${recordings.length > 0 ? html`<p>Found broken in recorded runs: ${recordings.map((name) => html`<code>${name}</code> `)}</p>` : ''}`;
 }
