@@ -19,7 +19,7 @@ const WORDS: Readonly<Record<Report['verdict'], string>> = {
  */
 export function* html(report: Report, options: ReporterOptions): Generator<string> {
   const { style = '', scripts = [] } = options.page ?? {};
-  const names = report.inputs.map(({ file }) => file).join(', ');
+  const names = report.inputs.map(({ file }) => clean(file)).join(', ');
   yield `<!doctype html>
 <html lang="en">
 <head>
