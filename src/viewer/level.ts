@@ -78,6 +78,8 @@ export interface Column {
 
 /** What is drawn of a curve: the columns in which it has points, and the last point before them. */
 export function curveOf(points: readonly number[], { from, to, width }: Extent): Column[] {
+  // After its last point nothing is known of it.
+  if (points.length === 0 || points[points.length - 2]! < from) return [];
   const perPixel = width / (to - from);
   const columns: { x: number; low: number; high: number; last: number }[] = [];
   const first = Math.max(0, 2 * (lastBefore(points, 2, 0, from) - 1));

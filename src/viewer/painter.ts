@@ -155,7 +155,7 @@ export class Painter {
     const box = laneBox(row, this.#layout);
     if (lane.points !== undefined) this.#curve(lane, box.top, box.height);
     else if (lane.spans?.length) this.#spans(lane.spans, box.top, box.height);
-    else this.#text('no state with a time', this.#layout.label + 2, box.top + box.height / 2, '--soft');
+    else this.#ground('no states over time', this.#layout.label, box.top + box.height / 2, '--soft');
     this.#name(lane, row);
     return this.#marksOf(row.lane, box.top, box.height);
   }
@@ -232,12 +232,17 @@ export class Painter {
   #caption(name: string, x: number, y: number, width: number, height: number): void {
     const text = beginning(name, Math.floor((width - 12) / this.#character));
     if (text === '') return;
+    this.#ground(text, x + 4, y + height / 2, '--ink');
+  }
+
+  /** A text on a ground of its own. */
+  #ground(text: string, x: number, y: number, color: string): void {
     const context = this.#context;
     context.fillStyle = style('--paper');
     context.beginPath();
-    context.roundRect(x + 4, y + height / 2 - 8, text.length * this.#character + 6, 16, 3);
+    context.roundRect(x, y - 8, text.length * this.#character + 6, 16, 3);
     context.fill();
-    this.#text(text, x + 7, y + height / 2, '--ink');
+    this.#text(text, x + 3, y, color);
   }
 
   /** Steps, and the area below them: a value holds until the next one is seen. */

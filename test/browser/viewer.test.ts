@@ -78,6 +78,7 @@ describe('what is drawn of a curve', () => {
   test('zoomed in between two points the value before is drawn', () => {
     const columns = curveOf([0, 3, 1000, 5], { from: 400, to: 600, width: 100, scale: 1 });
     expect(columns).toEqual([{ x: 0, low: 3, high: 3, last: 3 }]);
+    expect(curveOf([0, 3, 300, 5], { from: 400, to: 600, width: 100, scale: 1 })).toEqual([]);
   });
 });
 

@@ -23,6 +23,9 @@ test('migrate and test write what they did as a page, judged, and keep nothing e
   expect(stopcopy([...faulty, '--html', tested]).code).toBe(1);
   expect(readFileSync(moved, 'utf8')).toMatch(/<h1><span class="verdict conformant">.*CONFORMANT/);
   expect(readFileSync(tested, 'utf8')).toMatch(/<h1><span class="verdict violation">.*VIOLATED/);
+  expect(readFileSync(tested, 'utf8')).toMatch(/<dd>\(this run\):\d+<\/dd>/);
+  expect(readFileSync(tested, 'utf8')).toContain('<span class="here">');
+  expect(readFileSync(tested, 'utf8')).not.toContain('run.ndjson');
 });
 
 test('validate writes the page beside what it prints', () => {

@@ -48,7 +48,7 @@ ${factsLine(report)}
 ${inputsPart(report)}
 </header>
 <main>
-${TIMELINE}
+${timelinePart(violations.length > 0)}
 <section aria-labelledby="findings-title"><h2 id="findings-title">Findings</h2>
 ${violations.length === 0 ? template`<p>None.</p>` : findingParts(report, options)}
 ${left(report)}
@@ -64,12 +64,17 @@ const SIGNS: Readonly<Record<Report['verdict'], string>> = {
   inconclusive: '?',
 };
 
-/** The place of the timeline; its scripts fill it. */
-const TIMELINE = template`<section aria-labelledby="timeline-title" class="drawn"><h2 id="timeline-title">Timeline</h2>
+/** Buttons that a report without findings has no use for. */
+const STEPS = template`<span class="group"><button type="button" data-do="previous" title="previous finding (p)">Previous</button><button type="button" data-do="next" title="next finding (n)">Next finding</button><button type="button" data-do="near" title="zoom to the finding (z)">Zoom to it</button></span>
+`;
+
+/** The place of the timeline; its script fills it. */
+const timelinePart = (
+  steps: boolean,
+): Html => template`<section aria-labelledby="timeline-title" class="drawn"><h2 id="timeline-title">Timeline</h2>
 <div class="tools" role="group" aria-label="Timeline">
 <span class="group"><button type="button" data-do="in" title="zoom in (+)">Zoom in</button><button type="button" data-do="out" title="zoom out (-)">Zoom out</button><button type="button" data-do="all" title="the whole time (0)">All</button></span>
-<span class="group"><button type="button" data-do="previous" title="previous finding (p)">Previous</button><button type="button" data-do="next" title="next finding (n)">Next finding</button><button type="button" data-do="near" title="zoom to the finding (z)">Zoom to it</button></span>
-<label class="group">Filter <input type="search" id="filter" placeholder="host or device" autocomplete="off"></label>
+${steps ? STEPS : ''}<label class="group">Filter <input type="search" id="filter" placeholder="host or device" autocomplete="off"></label>
 <button type="button" data-do="help" aria-expanded="false" aria-controls="help">Keys</button>
 </div>
 <div id="help" hidden><dl><dt><kbd>n</kbd> <kbd>p</kbd> or <kbd>j</kbd> <kbd>k</kbd></dt><dd>next, previous finding</dd><dt><kbd>z</kbd></dt><dd>zoom to the finding</dd><dt><kbd>Enter</kbd></dt><dd>on a mark: open its finding</dd><dt><kbd>Esc</kbd></dt><dd>in a finding: back to its mark; in the filter: show all</dd><dt><kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd></dt><dd>zoom in, zoom out, the whole time</dd><dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>move</dd><dt><kbd>/</kbd></dt><dd>filter</dd><dt>mouse</dt><dd>drag or <kbd>Shift</kbd> and wheel: move; <kbd>Ctrl</kbd> and wheel, double click: zoom</dd><dt>touch</dt><dd>drag: move; two fingers: zoom; tap: what is there</dd></dl><label><input type="checkbox" id="keys" checked> keys of one letter</label></div>
