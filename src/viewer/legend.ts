@@ -1,12 +1,17 @@
 import type { PageData } from '../validate/reporters/page-data.js';
-import { type Look, paintLook } from './looks.js';
+import { type Look, paintLook, style } from './looks.js';
 import { paintSign } from './painter.js';
 
 const WIDTH = 26;
 const HEIGHT = 16;
+const DENSE = 1000;
 
 /** Writes what colours, patterns and signs stand for: those that the report has. */
-export function paintLegend(list: HTMLElement, { names, marks }: PageData, looks: readonly Look[]): void {
+export function paintLegend(
+  list: HTMLElement,
+  { names, marks, lanes }: PageData,
+  looks: readonly Look[],
+): void {
   const byLook = new Map<string, { look: Look; names: string[] }>();
   for (const [index, name] of names.entries()) {
     const look = looks[index]!;
@@ -26,7 +31,16 @@ export function paintLegend(list: HTMLElement, { names, marks }: PageData, looks
     .map((level) =>
       item(`finding: ${level}`, (context) => paintSign(context, level, WIDTH / 2, HEIGHT / 2, 7)),
     );
-  list.replaceChildren(...states, ...levels);
+  // Only with so many can a column of the screen have more than it can show.
+  const many = lanes.some(({ spans = [] }) => spans.length > 3 * DENSE)
+    ? [
+        item('too many to show: zoom in', (context) => {
+          context.fillStyle = style('--edge');
+          context.fillRect(0, 0, WIDTH, HEIGHT);
+        }),
+      ]
+    : [];
+  list.replaceChildren(...states, ...many, ...levels);
 }
 
 function item(text: string, paint: (context: CanvasRenderingContext2D) => void): HTMLLIElement {

@@ -20,11 +20,15 @@ export interface Bar {
 /** What is drawn of the spans of a lane. */
 export interface Level {
   readonly bars: readonly Bar[];
-  /** For each column of the screen the name of a narrow span, counted from 1; 0: none. */
+  /** For each column of the screen the name of a narrow span, counted from 1; 0: none; MANY: too many to show one. */
   readonly columns: Uint32Array;
   /** How many spans were looked at. */
   readonly visited: number;
 }
+
+/** A column in which so many spans begin that the colour of one of them would say something wrong. */
+export const MANY = 0xffff_ffff;
+const FEW = 3;
 
 /** Bars below this width are columns of colour. */
 const NARROW = 8;
@@ -59,11 +63,21 @@ export function levelOf(spans: readonly number[], { from, to, width, scale }: Ex
     if (end - x >= NARROW) bars.push({ name: spans[index]!, x, width: end - x });
     else if (end >= 0) {
       const first = Math.floor(x * scale);
-      columns.fill(spans[index]! + 1, first, Math.max(first + 1, Math.round(end * scale)));
+      columns.fill(
+        spans[index]! + 1,
+        columns[first] === MANY ? first + 1 : first,
+        Math.max(first + 1, Math.round(end * scale)),
+      );
+    }
+    if (end - x > 1 / scale) {
+      index += 3;
+      continue;
     }
     // What begins in the same column of the screen is not to be seen.
-    const next = from + (Math.floor(x * scale) + 1) / scale / perPixel;
-    index = end - x <= 1 / scale ? Math.max(index + 3, spanAt(spans, next)) : index + 3;
+    const column = Math.floor(x * scale);
+    const next = Math.max(index + 3, spanAt(spans, from + (column + 1) / scale / perPixel));
+    if (next - index > 3 * FEW) columns[column] = MANY;
+    index = next;
   }
   return { bars, columns, visited };
 }

@@ -1,6 +1,6 @@
 import type { LaneData, MarkData, PageData } from '../validate/reporters/page-data.js';
 import { AXIS, type Layout, laneBox, type Row } from './layout.js';
-import { clustersOf, curveOf, type Extent, levelOf, ticksOf } from './level.js';
+import { clustersOf, curveOf, type Extent, levelOf, MANY, ticksOf } from './level.js';
 import { type Look, looksOf, paintLook, pixelOf, style } from './looks.js';
 import { amountText, beginning, fitting, tickText } from './text.js';
 
@@ -204,7 +204,7 @@ export class Painter {
       const name = columns[at]!;
       if (name === 0) continue;
       some = true;
-      columns[at] = pixelOf(this.#context, this.looks[name - 1]!.color);
+      columns[at] = pixelOf(this.#context, name === MANY ? '--edge' : this.looks[name - 1]!.color);
     }
     if (!some) return;
     const image = new ImageData(columns.length, 1);

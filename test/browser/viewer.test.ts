@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { PageData } from '../../src/validate/reporters/page-data.js';
 import { lanesWith, layoutOf, rowAt } from '../../src/viewer/layout.js';
-import { clustersOf, curveOf, levelOf, ticksOf, valueAt } from '../../src/viewer/level.js';
+import { clustersOf, curveOf, levelOf, MANY, ticksOf, valueAt } from '../../src/viewer/level.js';
 import { looksOf } from '../../src/viewer/looks.js';
 import { piecesOf } from '../../src/viewer/paper.js';
 import { amountText, beginning, durationText, fitting, tickText, timeText } from '../../src/viewer/text.js';
@@ -59,6 +59,14 @@ describe('what is drawn of spans', () => {
       expect(visited).toBeLessThanOrEqual(4001);
     }
   });
+});
+
+test('a column in which many spans begin shows none of them as if it were the only one', () => {
+  const spans = spansOf(Array.from({ length: 100_000 }, () => 1000));
+  const all = levelOf(spans, { from: 0, to: spans.at(-1)!, width: 1000, scale: 1 });
+  expect([...all.columns].filter((name) => name === MANY).length).toBeGreaterThan(990);
+  const few = levelOf(spans, { from: 0, to: 2_000_000, width: 1000, scale: 1 });
+  expect(few.columns.includes(MANY)).toBe(false);
 });
 
 describe('what is drawn of a curve', () => {
