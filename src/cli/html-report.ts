@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { validateInputs } from '../validate/index.js';
+import type { Report } from '../validate/report.js';
 import { readExcerpts } from '../validate/reporters/excerpts.js';
 import { html } from '../validate/reporters/html.js';
 import { htmlParts } from './html-parts.js';
@@ -32,15 +33,23 @@ export async function withHtmlReport<F extends RecordedFlags, R>(
     // What cannot be written is known before the run, and not after it.
     fileOutput(file).close();
     const result = await run({ ...flags, record });
-    await writeReport(record, file, flags.profile);
+    await writeReport({ record, kept: flags.record !== undefined }, file, flags.profile);
     return result;
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-async function writeReport(record: string, file: string, profile: string | undefined): Promise<void> {
+/** What a recording that is gone after the run is called in its report. */
+const THIS_RUN = '(this run)';
+
+async function writeReport(
+  { record, kept }: { record: string; kept: boolean },
+  file: string,
+  profile: string | undefined,
+): Promise<void> {
   const report = await validateInputs([{ file: record }], { profile });
+  const excerpts = await readExcerpts(report);
   const output = fileOutput(file);
   const options = {
     version: packageVersion(),
@@ -50,9 +59,27 @@ async function writeReport(record: string, file: string, profile: string | undef
     failOn: 'should',
     color: false,
     quiet: false,
-    excerpts: await readExcerpts(report),
     page: htmlParts(),
   } as const;
-  await output.write(html(report, options));
+  await output.write(
+    kept
+      ? html(report, { ...options, excerpts })
+      : html(renamed(report, THIS_RUN), {
+          ...options,
+          excerpts: new Map([...excerpts.values()].map((lines) => [THIS_RUN, lines])),
+        }),
+  );
   output.close();
+}
+
+/** The report of a single input, under another name. */
+function renamed(report: Report, file: string): Report {
+  return {
+    ...report,
+    inputs: report.inputs.map((input) => ({ ...input, file })),
+    violations: report.violations.map((finding) => ({
+      ...finding,
+      file: finding.file === null ? null : file,
+    })),
+  };
 }

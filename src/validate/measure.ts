@@ -22,6 +22,7 @@ interface HostMeasure {
   readonly dirty: Series;
   readonly pending: Series;
   readonly moved: Series;
+  readonly ram: Series;
   /** Bytes of device state that were moved so far. */
   bytes: number;
 }
@@ -40,7 +41,7 @@ interface Attempt extends MigrationMeasurement {
 const MAX_NAME = 256;
 
 /** The kinds of event that are measured and may interest nobody else. */
-export const MEASURED: readonly EventKind[] = ['run_state', 'bitmap_sync', 'query_pending'];
+export const MEASURED: readonly EventKind[] = ['run_state', 'bitmap_sync', 'query_pending', 'migration_info'];
 
 /** Times, bytes and rounds, taken from the same pass. All times in microseconds. */
 export class Measure {
@@ -107,6 +108,13 @@ export class Measure {
           const pending = total ?? precopy;
           if (pending !== undefined) measure.pending.add(t, pending);
         };
+      case 'migration_info':
+        return (event) => {
+          const { ramTransferred, vfioTransferred, t } = event as EventOf<'migration_info'>;
+          if (ramTransferred !== undefined) measure.ram.add(t, ramTransferred);
+          // Where the reads of the device are seen they say it better, and earlier.
+          if (vfioTransferred !== undefined && measure.bytes === 0) measure.moved.add(t, vfioTransferred);
+        };
       default:
         return undefined;
     }
@@ -121,8 +129,8 @@ export class Measure {
   }
 
   hostOf(host: HostTracker): { statuses: Span[]; runStates: Span[]; curves: Curve[] } {
-    const { statuses, runStates, dirty, pending, moved } = this.#host(host);
-    const curves = [dirty, pending, moved].flatMap((series) => series.curve() ?? []);
+    const { statuses, runStates, dirty, pending, ram, moved } = this.#host(host);
+    const curves = [dirty, pending, ram, moved].flatMap((series) => series.curve() ?? []);
     return { statuses, runStates, curves };
   }
 
@@ -201,6 +209,7 @@ function newHost(): HostMeasure {
     dirty: new Series('dirty pages', 'pages'),
     pending: new Series('pending', 'bytes'),
     moved: new Series('device state moved', 'bytes'),
+    ram: new Series('RAM transferred', 'bytes'),
     bytes: 0,
   };
 }

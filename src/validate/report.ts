@@ -108,7 +108,7 @@ export interface HostReport {
   version: string | null;
   statuses: Span[];
   runStates: Span[];
-  /** Dirty pages, bytes that are pending, device state that was moved: what the input shows of them. */
+  /** Dirty pages, bytes that are pending, RAM and device state that were moved: what the input shows of them. */
   curves: Curve[];
 }
 

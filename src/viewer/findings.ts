@@ -1,113 +1,75 @@
-export {};
+/** The list of findings: which one is selected, and which are shown. */
+export class Findings {
+  readonly all = [...document.querySelectorAll<HTMLDetailsElement>('details.finding')];
+  #selected = -1;
 
-/** Keys, buttons and the list of findings of the HTML report; the timeline hears of them by events. */
-
-const findings = [...document.querySelectorAll<HTMLDetailsElement>('details.finding')];
-const filter = document.querySelector<HTMLInputElement>('#filter')!;
-const help = document.getElementById('help')!;
-let selected = -1;
-
-function tell(what: string, value = ''): void {
-  document.dispatchEvent(new CustomEvent('timeline', { detail: { what, value } }));
-}
-
-/** Opens a finding, and marks it in the timeline. */
-function select(number: number): void {
-  const finding = findings[number];
-  if (finding === undefined) return;
-  if (selected !== number) findings[selected]?.classList.remove('selected');
-  selected = number;
-  finding.classList.add('selected');
-  finding.open = true;
-  const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  finding.querySelector('summary')!.focus({ preventScroll: true });
-  finding.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
-}
-
-/** The next finding that the filter shows, in one direction. */
-function step(by: 1 | -1): void {
-  const count = findings.length;
-  for (let tried = 1; tried <= count; tried++) {
-    const from = selected < 0 ? (by > 0 ? -1 : 0) : selected;
-    const number = (((from + by * tried) % count) + count) % count;
-    if (findings[number]!.hidden) continue;
-    document.dispatchEvent(new CustomEvent('finding', { detail: { number, from: 'list' } }));
-    return;
+  /** `opened` hears of findings that are opened in the list itself. */
+  constructor(opened: (number: number) => void) {
+    for (const [number, finding] of this.all.entries())
+      finding.addEventListener('toggle', () => {
+        if (
+          finding.open &&
+          number !== this.#selected &&
+          !document.documentElement.classList.contains('paper')
+        )
+          opened(number);
+      });
   }
-}
 
-function showHelp(): void {
-  help.hidden = !help.hidden;
-  document.querySelector('[data-do=help]')!.setAttribute('aria-expanded', String(!help.hidden));
-}
+  get selected(): number {
+    return this.#selected;
+  }
 
-const ACTIONS: Readonly<Record<string, () => void>> = {
-  in: () => tell('in'),
-  out: () => tell('out'),
-  all: () => tell('all'),
-  next: () => step(1),
-  previous: () => step(-1),
-  help: showHelp,
-};
+  /** A finding in one line. */
+  words(number: number): string {
+    const summary = this.all[number]?.querySelector('summary')?.textContent ?? '';
+    return summary.replace(/\s+/g, ' ').trim();
+  }
 
-const KEYS: Readonly<Record<string, () => void>> = {
-  '+': ACTIONS.in!,
-  '=': ACTIONS.in!,
-  '-': ACTIONS.out!,
-  '0': ACTIONS.all!,
-  n: ACTIONS.next!,
-  j: ACTIONS.next!,
-  p: ACTIONS.previous!,
-  k: ACTIONS.previous!,
-  '?': showHelp,
-  ArrowLeft: () => tell('left'),
-  ArrowRight: () => tell('right'),
-  '/': () => filter.focus(),
-};
+  /** Marks a finding as the one that is looked at. */
+  select(number: number): void {
+    if (this.#selected !== number) this.all[this.#selected]?.classList.remove('selected');
+    this.#selected = number;
+    this.all[number]?.classList.add('selected');
+  }
 
-document.querySelector('.tools')!.addEventListener('click', (event) => {
-  const button = (event.target as Element).closest<HTMLElement>('[data-do]');
-  if (button !== null) ACTIONS[button.dataset.do!]?.();
-});
+  /** Opens a finding and goes to it. */
+  open(number: number): void {
+    const finding = this.all[number];
+    if (finding === undefined) return;
+    this.select(number);
+    finding.open = true;
+    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    finding.querySelector('summary')!.focus({ preventScroll: true });
+    finding.scrollIntoView({ block: 'nearest', behavior: still ? 'auto' : 'smooth' });
+  }
 
-document.addEventListener('keydown', (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target instanceof HTMLInputElement) {
-    if (event.key === 'Escape') {
-      filter.value = '';
-      filter.dispatchEvent(new Event('input'));
-      filter.blur();
+  /** The next finding that the filter shows, in one direction; -1: there is none. */
+  next(by: 1 | -1): number {
+    const count = this.all.length;
+    const from = this.#selected < 0 ? (by > 0 ? -1 : 0) : this.#selected;
+    for (let tried = 1; tried <= count; tried++) {
+      const number = (((from + by * tried) % count) + count) % count;
+      if (!this.all[number]!.hidden) return number;
     }
-    return;
+    return -1;
   }
-  const action = KEYS[event.key];
-  if (action === undefined) return;
-  event.preventDefault();
-  action();
-});
 
-filter.addEventListener('input', () => {
-  const wanted = filter.value.toLowerCase();
-  for (const element of document.querySelectorAll<HTMLElement>('[data-search]'))
-    element.hidden = !element.dataset.search!.toLowerCase().includes(wanted);
-  tell('filter', filter.value);
-});
+  /** How many the filter shows. */
+  get shown(): number {
+    return this.all.filter(({ hidden }) => !hidden).length;
+  }
+}
 
-document.addEventListener('finding', (event) =>
-  select((event as CustomEvent<{ number: number }>).detail.number),
-);
-for (const [number, finding] of findings.entries())
-  finding.addEventListener('toggle', () => {
-    if (finding.open && number !== selected)
-      document.dispatchEvent(new CustomEvent('finding', { detail: { number, from: 'list' } }));
+/** On paper everything is open. */
+export function openOnPaper(): void {
+  let closed: readonly HTMLDetailsElement[] = [];
+  addEventListener('beforeprint', () => {
+    closed = [...document.querySelectorAll('details')].filter(({ open }) => !open);
+    for (const each of closed) each.open = true;
   });
-
-let wereOpen: readonly HTMLDetailsElement[] = [];
-addEventListener('beforeprint', () => {
-  const all = [...document.querySelectorAll('details')];
-  wereOpen = all.filter(({ open }) => open);
-  for (const each of all) each.open = true;
-});
-addEventListener('afterprint', () => {
-  for (const each of document.querySelectorAll('details')) each.open = wereOpen.includes(each);
-});
+  addEventListener('afterprint', () => {
+    for (const each of closed) each.open = false;
+    closed = [];
+  });
+}

@@ -248,6 +248,23 @@ describe('perfetto', () => {
     ]);
   });
 
+  it('has migrations with their downtime, and says of a finding all that is known, its line too', async () => {
+    const excerpts = new Map([['logs/src.trace.log', new Map([[3, 'vfio_migration_set_state ...']])]]);
+    const { traceEvents } = JSON.parse(await rendered('perfetto', sampleReport(), { excerpts })) as {
+      traceEvents: Event[];
+    };
+    const attempts = traceEvents.filter(({ ph, cat }) => ph === 'b' && cat === 'migration');
+    expect(attempts.map(({ name, ts }) => [name, ts])).toEqual([
+      ['failed', 100_000],
+      ['downtime', 100_000 + 3_210_000 - 120_400],
+    ]);
+    expect(traceEvents.find(({ ph }) => ph === 'i')!.args).toMatchObject({
+      raw: 'vfio_migration_set_state ...',
+      cause: 'The driver does not check the state it is in.',
+      clauseText: 'include/uapi/linux/vfio.h: It is blocked.',
+    });
+  });
+
   it('aligns hosts whose clocks do not share their zero', async () => {
     const report = sampleReport();
     report.hosts[1]!.statuses = [{ name: 'active', start: 1.7e15, end: 1.7e15 + 5 }];

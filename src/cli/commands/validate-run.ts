@@ -114,8 +114,11 @@ async function judge(
   return { report, unreadable: errors.length };
 }
 
+/** The forms that show lines of the inputs. */
+const QUOTING: ReadonlySet<string> = new Set(['people', 'html', 'perfetto']);
+
 async function writeReports(report: Report, targets: readonly Target[], flags: ValidateFlags): Promise<void> {
-  const quote = targets.some(({ name }) => name === 'html' || (name === 'people' && flags.quiet !== true));
+  const quote = targets.some(({ name }) => QUOTING.has(name) && !(name === 'people' && flags.quiet === true));
   const excerpts = quote ? await quotedLines(report) : new Map();
   for (const { name, file, output } of targets) {
     const render = await reporterNamed(name)!.load();

@@ -17,13 +17,15 @@ const HELP = `
 FILE is a log or recording of any format that can be read (gzip and zstd too); - is standard input.
 HOST=FILE names the host that a file belongs to; else it is the file's name up to its first dot.
 
-Reporters: people, json, sarif, junit, github, tap, perfetto. NAME prints to standard output (or to
-the file of -o), NAME=FILE writes a file; people is printed when no other prints.
+Reporters: people, html (a page with the timeline), json, sarif, junit, github, tap, perfetto. NAME
+prints to standard output (or to the file of -o), NAME=FILE writes a file; people is printed when no
+other prints.
 
 Examples:
   stopcopy validate src.trace.log dst.trace.log
   stopcopy validate source=/var/log/a.log target=/var/log/b.log.gz
   stopcopy validate --reporter sarif=out.sarif --reporter github *.log
+  stopcopy validate --reporter html -o report.html src.trace.log dst.trace.log
   stopcopy validate --reporter perfetto -o timeline.json run.ndjson
   zcat old.log.gz | stopcopy validate --fail-on must -`;
 

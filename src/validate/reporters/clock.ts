@@ -48,6 +48,10 @@ export function makeClock(report: Report): Clock {
     }
   }
   for (const device of report.devices) seeSpans(device.host, device.states);
+  for (const { host, start, total } of report.measurements.migrations) {
+    see(host, start);
+    if (start !== null && total !== null) see(host, start + total);
+  }
   for (const finding of report.violations) see(finding.host, finding.t);
   const firsts = [...range.values()].map(({ first }) => first);
   const common = firsts.length > 0 ? Math.min(...firsts) : 0;

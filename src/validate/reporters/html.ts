@@ -1,6 +1,8 @@
 import { escapeHtml, type Html, html as template } from '../../text/html.js';
 import { clean, plural } from '../../text/words.js';
 import type { Finding, Report } from '../report.js';
+import { makeClock } from './clock.js';
+import { devicesPart, factsLine, inputsPart, migrationsPart, rulesPart } from './html-sections.js';
 import { pageData } from './page-data.js';
 import { placeText } from './place.js';
 import type { ReporterOptions } from './reporter.js';
@@ -17,7 +19,7 @@ const WORDS: Readonly<Record<Report['verdict'], string>> = {
  */
 export function* html(report: Report, options: ReporterOptions): Generator<string> {
   const { style = '', scripts = [] } = options.page ?? {};
-  const names = report.inputs.map(({ file }) => file).join(', ');
+  const names = report.inputs.map(({ file }) => clean(file)).join(', ');
   yield `<!doctype html>
 <html lang="en">
 <head>
@@ -38,44 +40,65 @@ export function* html(report: Report, options: ReporterOptions): Generator<strin
 }
 
 function body(report: Report, options: ReporterOptions): Html {
-  const { verdict, reason, violations, devices, events } = report;
+  const { verdict, reason, violations } = report;
   return template`<header>
-<h1><span class="verdict ${verdict}">${WORDS[verdict]}</span> ${plural(violations.length, 'finding')}, ${plural(devices.length, 'device')}, ${plural(events.lines, 'line')}</h1>
+<h1><span class="verdict ${verdict}"><span aria-hidden="true">${SIGNS[verdict]}</span> ${WORDS[verdict]}</span> ${plural(violations.length, 'finding')}</h1>
 ${reason === null ? '' : template`<p>${reason}</p>`}
-<details><summary>${plural(report.inputs.length, 'input')}</summary><ul>${report.inputs.map(({ file, format, host, cut, remarks }) => template`<li><code>${clean(file)}</code>: ${format}, host ${clean(host)}${cut ? ', cut off at its end' : ''}${remarks.map((remark) => template`<br><small>${clean(remark)}</small>`)}</li>`)}</ul></details>
+${factsLine(report)}
+${inputsPart(report)}
 </header>
 <main>
-<section aria-labelledby="timeline-title"><h2 id="timeline-title">Timeline</h2>
-<div class="tools" role="toolbar" aria-label="Timeline">
-<button type="button" data-do="in" title="zoom in (+)">Zoom in</button><button type="button" data-do="out" title="zoom out (-)">Zoom out</button><button type="button" data-do="all" title="all (0)">All</button>
-<button type="button" data-do="previous" title="previous finding (p)">Previous finding</button><button type="button" data-do="next" title="next finding (n)">Next finding</button>
-<label>Filter <input type="search" id="filter" placeholder="host or device" autocomplete="off"></label>
-<button type="button" data-do="help" aria-expanded="false" aria-controls="help">Keys</button>
-</div>
-<div id="help" hidden><dl><dt><kbd>n</kbd> <kbd>p</kbd></dt><dd>next, previous finding</dd><dt><kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd></dt><dd>zoom in, out, all</dd><dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>move</dd><dt><kbd>/</kbd></dt><dd>filter</dd><dt><kbd>Ctrl</kbd> and wheel</dt><dd>zoom; dragging moves</dd></dl></div>
-<div id="timeline" tabindex="0" role="group" aria-label="States of hosts and devices over time; the findings are listed below"><canvas aria-hidden="true"></canvas></div>
-<ul id="legend" aria-label="States"></ul>
-<p id="under" role="status"></p>
-</section>
+${timelinePart(violations.length > 0)}
 <section aria-labelledby="findings-title"><h2 id="findings-title">Findings</h2>
-${violations.length === 0 ? template`<p>None.</p>` : violations.map((finding, index) => findingPart(finding, index, report, options))}
+${violations.length === 0 ? template`<p>None.</p>` : findingParts(report, options)}
 ${left(report)}
 </section>
-<section aria-labelledby="devices-title"><h2 id="devices-title">Devices</h2>
-<div class="wide" tabindex="0" role="region" aria-label="Devices"><table><thead><tr><th scope="col">device</th><th scope="col">verdict</th><th scope="col">role</th><th scope="col">capabilities</th><th scope="col">final state</th><th scope="col">read</th><th scope="col">written</th></tr></thead><tbody>
-${devices.map(
-  (
-    device,
-  ) => template`<tr data-search="${clean(`${device.host}/${device.id}`)}"><th scope="row"><code>${clean(`${device.host}/${device.id}`)}</code></th><td>${device.verdict}</td><td>${device.role}</td><td>${device.capabilities.join(', ')}</td><td>${device.finalState ?? device.state ?? ''}</td><td>${device.bytesRead} B</td><td>${device.bytesWritten} B</td></tr>
-`,
-)}</tbody></table></div>
-</section>
-</main>
+${migrationsPart(report)}${devicesPart(report)}${rulesPart(report)}</main>
 <footer>stopcopy ${options.version}</footer>
 `;
 }
 
-function findingPart(finding: Finding, index: number, report: Report, options: ReporterOptions): Html {
+const SIGNS: Readonly<Record<Report['verdict'], string>> = {
+  conformant: '✓',
+  violation: '✗',
+  inconclusive: '?',
+};
+
+/** Buttons that a report without findings has no use for. */
+const STEPS = template`<span class="group"><button type="button" data-do="previous" title="previous finding (p)">Previous</button><button type="button" data-do="next" title="next finding (n)">Next finding</button><button type="button" data-do="near" title="zoom to the finding (z)">Zoom to it</button></span>
+`;
+
+/** The place of the timeline; its script fills it. */
+const timelinePart = (
+  steps: boolean,
+): Html => template`<section aria-labelledby="timeline-title" class="drawn"><h2 id="timeline-title">Timeline</h2>
+<div class="tools" role="group" aria-label="Timeline">
+<span class="group"><button type="button" data-do="in" title="zoom in (+)">Zoom in</button><button type="button" data-do="out" title="zoom out (-)">Zoom out</button><button type="button" data-do="all" title="the whole time (0)">All</button></span>
+${steps ? STEPS : ''}<label class="group">Filter <input type="search" id="filter" placeholder="host or device" autocomplete="off"></label>
+<button type="button" data-do="help" aria-expanded="false" aria-controls="help">Keys</button>
+</div>
+<div id="help" hidden><dl><dt><kbd>n</kbd> <kbd>p</kbd> or <kbd>j</kbd> <kbd>k</kbd></dt><dd>next, previous finding</dd><dt><kbd>z</kbd></dt><dd>zoom to the finding</dd><dt><kbd>Enter</kbd></dt><dd>on a mark: open its finding</dd><dt><kbd>Esc</kbd></dt><dd>in a finding: back to its mark; in the filter: show all</dd><dt><kbd>+</kbd> <kbd>-</kbd> <kbd>0</kbd></dt><dd>zoom in, zoom out, the whole time</dd><dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>move</dd><dt><kbd>/</kbd></dt><dd>filter</dd><dt>mouse</dt><dd>drag or <kbd>Shift</kbd> and wheel: move; <kbd>Ctrl</kbd> and wheel, double click: zoom</dd><dt>touch</dt><dd>drag: move; two fingers: zoom; tap: what is there</dd></dl><label><input type="checkbox" id="keys" checked> keys of one letter</label></div>
+<p id="shown" role="status"></p>
+<div id="timeline" tabindex="0" role="group" aria-label="States of hosts and devices over time; findings and devices are listed below"><div id="stage"><canvas aria-hidden="true"></canvas><div id="marks"></div><div id="tip" aria-hidden="true" hidden></div></div></div>
+<div id="paper" aria-hidden="true"></div>
+<ul id="legend" aria-label="Legend"></ul>
+</section>`;
+
+function findingParts(report: Report, options: ReporterOptions): Html[] {
+  const clock = makeClock(report);
+  return report.violations.map((finding, index) => {
+    const at = finding.t === null ? '' : `${(finding.t - clock.base(finding.host)) / 1e6} s`;
+    return findingPart(finding, index, at, report, options);
+  });
+}
+
+function findingPart(
+  finding: Finding,
+  index: number,
+  at: string,
+  report: Report,
+  options: ReporterOptions,
+): Html {
   const { rule, title, level, party, host, device, message, expected, before, clause, cause, known } =
     finding;
   const place = placeText(finding, report);
@@ -88,6 +111,7 @@ function findingPart(finding: Finding, index: number, report: Report, options: R
     ['clause', clean(`${clause.id}, ${clause.source}: ${clause.text}`)],
     ['usual cause', clean(cause)],
     ['known', clean(known ?? '')],
+    ['time', at],
     ['place', clean(place ?? '')],
   ];
   return template`<details class="finding ${level}" id="finding-${index}" data-search="${who}"><summary><span class="level">${level}</span> <strong>${rule}</strong> ${clean(title)} <small>${who}</small></summary>

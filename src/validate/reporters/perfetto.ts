@@ -1,20 +1,23 @@
 import type { DeviceReport, Finding, HostReport, Report, Span } from '../report.js';
 import { type Clock, hostNames, makeClock } from './clock.js';
+import { attemptSpans } from './page-data.js';
+import type { ReporterOptions } from './reporter.js';
 
 /** Tracks of a host beside its devices, in the order in which a viewer lists them. */
-const HOST_TRACKS = { migration: 1, runState: 2, findings: 3 } as const;
+const HOST_TRACKS = { attempts: 1, migration: 2, runState: 3, findings: 4 } as const;
 const FIRST_DEVICE = 10;
 
 /**
  * A timeline for Perfetto and chrome://tracing (Trace Event Format): a process for each host, a thread
- * for each device, states as asynchronous spans, violations as instants. Times are microseconds from
+ * for each device, migrations with their downtime and states as asynchronous spans, curves as counters,
+ * violations as instants with all that is said of them, their lines included. Times are microseconds from
  * the first that the report holds, since absolute ones would lose digits in a viewer's doubles.
  */
-export function* perfetto(report: Report): Generator<string> {
+export function* perfetto(report: Report, options: ReporterOptions): Generator<string> {
   const clock = makeClock(report);
   yield '{"displayTimeUnit":"ms","traceEvents":[';
   let separator = '\n';
-  for (const event of events(report, clock)) {
+  for (const event of events(report, options, clock)) {
     yield `${separator}${JSON.stringify(event)}`;
     separator = ',\n';
   }
@@ -25,13 +28,15 @@ export function* perfetto(report: Report): Generator<string> {
 
 type TraceEvent = Record<string, unknown> & { ph: string; pid: number };
 
-function* events(report: Report, clock: Clock): Generator<TraceEvent> {
+function* events(report: Report, options: ReporterOptions, clock: Clock): Generator<TraceEvent> {
   for (const [index, host] of hostNames(report).entries()) {
     const pid = index + 1;
     const version = report.hosts.find((item) => item.id === host)?.version ?? null;
     yield name('process_name', pid, 0, version === null ? host : `${host} (${version})`);
+    const attempts = attemptSpans(report.measurements.migrations, host);
     yield* hostTracks(
       report.hosts.find((item) => item.id === host),
+      attempts,
       pid,
       clock,
     );
@@ -45,14 +50,20 @@ function* events(report: Report, clock: Clock): Generator<TraceEvent> {
     for (const finding of findings) {
       const tid =
         finding.device === null ? HOST_TRACKS.findings : (tids.get(finding.device) ?? HOST_TRACKS.findings);
-      yield instant(finding, pid, tid, clock);
+      yield instant(finding, options, pid, tid, clock);
     }
   }
 }
 
-function* hostTracks(host: HostReport | undefined, pid: number, clock: Clock): Generator<TraceEvent> {
+function* hostTracks(
+  host: HostReport | undefined,
+  attempts: readonly Span[],
+  pid: number,
+  clock: Clock,
+): Generator<TraceEvent> {
   if (host === undefined) return;
   const tracks = [
+    { tid: HOST_TRACKS.attempts, title: 'migration', spans: attempts },
     { tid: HOST_TRACKS.migration, title: 'migration status', spans: host.statuses },
     { tid: HOST_TRACKS.runState, title: 'run state', spans: host.runStates },
   ];
@@ -88,8 +99,16 @@ function* spanEvents(
   }
 }
 
-function instant(finding: Finding, pid: number, tid: number, clock: Clock): TraceEvent {
-  const { rule, title, party, level, message, file, line, expected, before, device } = finding;
+function instant(
+  finding: Finding,
+  { excerpts }: ReporterOptions,
+  pid: number,
+  tid: number,
+  clock: Clock,
+): TraceEvent {
+  const { rule, title, party, level, message, file, line, expected, before, device, cause, known } = finding;
+  const { id, source, text } = finding.clause;
+  const raw = file === null || line === null ? undefined : excerpts.get(file)?.get(line);
   const args = {
     rule,
     party,
@@ -98,9 +117,13 @@ function instant(finding: Finding, pid: number, tid: number, clock: Clock): Trac
     device,
     file,
     line,
+    ...(raw === undefined ? {} : { raw }),
     expected,
     before,
-    clause: finding.clause.id,
+    clause: id,
+    clauseText: `${source}: ${text}`,
+    cause,
+    ...(known === null ? {} : { known }),
   };
   const ts = finding.t! - clock.base(finding.host);
   return { ph: 'i', s: 't', cat: 'finding', name: `${rule}: ${title}`, pid, tid, ts, args };
